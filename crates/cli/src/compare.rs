@@ -1,0 +1,44 @@
+//! `attnlab compare DIR…`: tables, verdict and report of runs that are there.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::End;
+use crate::results::Report;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Folders of experiments, such as `runs/quickstart`.
+    #[arg(required = true, value_name = "DIR")]
+    folders: Vec<PathBuf>,
+    /// The key of the grid to compare, such as `train.learning_rate` [default: the encoding].
+    #[arg(long, value_name = "KEY")]
+    by: Option<String>,
+    /// Also write the report as one HTML file (one folder only).
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Print the evaluations as JSON instead of tables.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Result<End> {
+    if arguments.html.is_some() && arguments.folders.len() > 1 {
+        return Err(crate::Usage("--html makes one file of one folder; give one DIR".to_string()).into());
+    }
+    for folder in &arguments.folders {
+        let report = Report::read(folder, arguments.by.as_deref())
+            .with_context(|| format!("while reading {}", folder.display()))?;
+        if arguments.json {
+            println!("{}", report.json()?);
+        } else {
+            print!("{}", report.table());
+        }
+        if let Some(path) = &arguments.html {
+            report.write_html(path)?;
+            eprintln!("Report: {}", path.display());
+        }
+    }
+    Ok(End::Success)
+}

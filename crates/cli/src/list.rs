@@ -1,0 +1,88 @@
+//! `attnlab list`: the registries, as tables or JSON.
+
+use anyhow::Result;
+use clap::ValueEnum;
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::{Value, json};
+
+use crate::End;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Of what.
+    kind: Kind,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kind {
+    /// Positional encodings.
+    Encodings,
+    /// Tasks.
+    Tasks,
+    /// Statistics of a head.
+    Metrics,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Result<End> {
+    let entries = match arguments.kind {
+        Kind::Encodings => encodings(),
+        Kind::Tasks => tasks(),
+        Kind::Metrics => metrics(),
+    };
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&entries)?);
+    } else {
+        println!("{}", table(&entries));
+    }
+    Ok(End::Success)
+}
+
+fn encodings() -> Vec<Value> {
+    let entry = |info: &attnlab_positions::Info| {
+        json!({
+            "kind": info.kind, "title": info.title, "formula": info.formula, "enters": info.enters.to_string(),
+            "parameters": info.parameters, "source": info.source, "example": info.example,
+        })
+    };
+    attnlab_positions::registry().iter().map(entry).collect()
+}
+
+fn tasks() -> Vec<Value> {
+    let entry = |info: &attnlab_tasks::Info| {
+        let protocols: Vec<&str> = info.protocols.iter().map(|protocol| protocol.name()).collect();
+        json!({
+            "kind": info.kind, "title": info.title, "class": info.class, "protocols": protocols,
+            "definition": info.definition, "expected": info.expected, "source": info.source, "example": info.example,
+        })
+    };
+    attnlab_tasks::registry().iter().map(entry).collect()
+}
+
+fn metrics() -> Vec<Value> {
+    let entry = |metric: &attnlab_heads::Metric| {
+        json!({ "name": metric.name, "formula": metric.formula, "source": metric.source })
+    };
+    attnlab_heads::registry().iter().map(entry).collect()
+}
+
+/// One row an entry; the example, which is a table of its own, only in JSON.
+fn table(entries: &[Value]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    let keys = |entry: &Value| -> Vec<String> {
+        entry.as_object().into_iter().flatten().map(|(key, _)| key.clone()).filter(|key| key != "example").collect()
+    };
+    let Some(first) = entries.first() else { return table };
+    table.set_header(keys(first));
+    for entry in entries {
+        table.add_row(keys(entry).iter().map(|key| match &entry[key] {
+            Value::String(text) => text.clone(),
+            Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+            other => other.to_string(),
+        }));
+    }
+    table
+}

@@ -1,0 +1,86 @@
+//! `attnlab`: a laboratory for self-attention. This crate reads arguments, prints and exits; the work is elsewhere.
+//!
+//! Results go to stdout, everything else to stderr. Exit codes: 0 success, 1 failure, 2 wrong usage, of which a
+//! configuration that cannot be run is a kind.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the one crate that talks to people")]
+
+mod bench;
+mod compare;
+mod list;
+mod progress;
+mod results;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// glibc gives large buffers back to the system at every free; training allocates them thousands of times a second.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A laboratory for self-attention: train small transformers, see which fail, where and why.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Train and evaluate every run of a configuration's grid; what is there already is kept or resumed.
+    Run(run::Arguments),
+    /// Tables, verdict and report of finished runs.
+    Compare(compare::Arguments),
+    /// Time one training step, as JSON.
+    #[command(subcommand)]
+    Bench(bench::Verb),
+    /// What there is to choose from.
+    List(list::Arguments),
+}
+
+/// How a verb ended without an error of its own.
+enum End {
+    /// As asked.
+    Success,
+    /// Some runs could not be done; the rest were.
+    Incomplete,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().verb {
+        Verb::Run(arguments) => run::run(arguments),
+        Verb::Compare(arguments) => compare::run(arguments),
+        Verb::Bench(verb) => bench::run(verb),
+        Verb::List(arguments) => list::run(arguments),
+    };
+    match result {
+        Ok(End::Success) => ExitCode::SUCCESS,
+        Ok(End::Incomplete) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if is_usage(&error) { 2 } else { 1 })
+        }
+    }
+}
+
+/// Whether the user has to change what was asked for, and not the machine what it does.
+fn is_usage(error: &anyhow::Error) -> bool {
+    use attnlab_runner::{RunError, config::ConfigError};
+    error.chain().any(|cause| {
+        cause.is::<ConfigError>() || matches!(cause.downcast_ref(), Some(RunError::Config(_))) || cause.is::<Usage>()
+    })
+}
+
+/// An argument that clap cannot judge.
+#[derive(Debug)]
+struct Usage(String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}

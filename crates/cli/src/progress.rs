@@ -1,0 +1,125 @@
+//! What a grid in progress looks like: bars on a terminal, a line a run elsewhere.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use attnlab_report::record::Outcome;
+use attnlab_runner::config::Experiment;
+use attnlab_runner::{Event, Progress};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+/// One line when a run ends.
+pub(crate) struct Lines {
+    runs: usize,
+    ended: AtomicUsize,
+    began: Mutex<HashMap<String, Instant>>,
+}
+
+impl Lines {
+    pub(crate) fn new(runs: usize) -> Self {
+        Self { runs, ended: AtomicUsize::new(0), began: Mutex::default() }
+    }
+
+    fn line(&self, run: &str, what: &str) {
+        let ended = self.ended.fetch_add(1, Ordering::Relaxed) + 1;
+        let began = self.began.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(run);
+        let seconds = began.map(|began| format!(" ({:.1} s)", began.elapsed().as_secs_f64())).unwrap_or_default();
+        eprintln!("[{ended}/{}] {run}: {what}{seconds}", self.runs);
+    }
+}
+
+impl Progress for Lines {
+    fn tell(&self, run: &str, event: &Event<'_>) {
+        match event {
+            Event::Started { step, .. } => {
+                let mut began = self.began.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                began.insert(run.to_string(), Instant::now());
+                if *step > 0 {
+                    eprintln!("{run}: resumes after step {step}");
+                }
+            }
+            Event::Ended { outcome, already } => {
+                self.line(run, &format!("{}{}", words(outcome), if *already { ", done before" } else { "" }));
+            }
+            Event::Failed { error } => self.line(run, &format!("could not be done: {error}")),
+            Event::Stepped { .. } | Event::Evaluating => {}
+        }
+    }
+}
+
+/// A bar for the grid and one for each run in progress.
+pub(crate) struct Bars {
+    all: MultiProgress,
+    grid: ProgressBar,
+    runs: Mutex<HashMap<String, ProgressBar>>,
+    steps: HashMap<String, u64>,
+}
+
+impl Bars {
+    pub(crate) fn new(experiment: &Experiment) -> Self {
+        let steps: HashMap<String, u64> =
+            experiment.runs.iter().map(|run| (run.id(), run.train.steps as u64)).collect();
+        let all = MultiProgress::new();
+        let grid = all.add(ProgressBar::new(steps.values().sum()));
+        grid.set_style(style("{bar:40} {percent:>3} %  {elapsed} elapsed, {eta} to go  {msg}"));
+        Self { all, grid, runs: Mutex::default(), steps }
+    }
+
+    /// Takes a run's bar away and counts its remaining steps as done.
+    fn end(&self, run: &str, what: &str) {
+        let bar = self.runs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(run);
+        let done = bar.as_ref().map_or(0, ProgressBar::position);
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+        }
+        self.grid.inc(self.steps.get(run).copied().unwrap_or(done).saturating_sub(done));
+        let _ = self.all.println(format!("{run}: {what}"));
+    }
+}
+
+impl Progress for Bars {
+    fn tell(&self, run: &str, event: &Event<'_>) {
+        match event {
+            Event::Started { step, steps } => {
+                let bar = self.all.add(ProgressBar::new(*steps));
+                bar.set_style(style("  {bar:20} {pos:>6}/{len} {prefix}  {msg}"));
+                bar.set_prefix(run.to_string());
+                bar.set_position(*step);
+                self.grid.inc(*step);
+                self.runs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(run.to_string(), bar);
+            }
+            Event::Stepped { step, loss, accuracy } => {
+                let runs = self.runs.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                if let Some(bar) = runs.get(run) {
+                    self.grid.inc(step.saturating_sub(bar.position()));
+                    bar.set_position(*step);
+                    let exact = accuracy.map(|a| format!(", exact {:.1} %", 100.0 * a.exact));
+                    bar.set_message(format!("loss {loss:.4}{}", exact.unwrap_or_default()));
+                }
+            }
+            Event::Evaluating => {
+                if let Some(bar) = self.runs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(run) {
+                    bar.set_message("evaluating");
+                }
+            }
+            Event::Ended { outcome, .. } => self.end(run, &words(outcome)),
+            Event::Failed { error } => self.end(run, &format!("could not be done: {error}")),
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn words(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Generalises => "generalises".to_string(),
+        Outcome::FailsToGeneralise { breaks_at } => format!("fails to generalise from length {breaks_at}"),
+        Outcome::FailsToTrain => "fails to train".to_string(),
+        Outcome::Diverged { step, reason } => format!("diverged at step {step}: {reason}"),
+        Outcome::Measured => "measured".to_string(),
+    }
+}

@@ -1,0 +1,58 @@
+//! The results of a grid folder: read, written beside the runs, printed.
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use attnlab_report::{Results, RunState, Summary, TableStyle, html, results_csv, terminal_table};
+use attnlab_runner::write_file;
+
+/// A grid's results and their summary.
+pub(crate) struct Report {
+    results: Results,
+    summary: Summary,
+}
+
+/// Reads a grid folder, and writes `results.csv` and `report.html` into it.
+pub(crate) fn write(folder: &Path) -> Result<Report> {
+    let report = Report::read(folder, None)?;
+    write_file(&folder.join("results.csv"), results_csv(&report.results)?.as_bytes())?;
+    report.write_html(&folder.join("report.html"))?;
+    Ok(report)
+}
+
+impl Report {
+    /// Reads a grid folder. `by` is the axis that is compared, the encoding by default.
+    pub(crate) fn read(folder: &Path, by: Option<&str>) -> Result<Self> {
+        let results = Results::read(folder)?;
+        let summary = Summary::new(&results, by);
+        Ok(Self { results, summary })
+    }
+
+    pub(crate) fn write_html(&self, path: &Path) -> Result<()> {
+        let page = html(&self.results, &self.summary).context("while making the HTML report")?;
+        Ok(write_file(path, page.as_bytes())?)
+    }
+
+    /// The tables and the verdict, as wide as the terminal.
+    pub(crate) fn table(&self) -> String {
+        let terminal = std::io::stdout().is_terminal();
+        let width = if terminal { comfy_table::Table::new().width() } else { None };
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none();
+        terminal_table(&self.summary, TableStyle { width: width.unwrap_or(120), colour })
+    }
+
+    /// Every finished run's evaluation, as a JSON list.
+    pub(crate) fn json(&self) -> Result<String> {
+        let evaluations: Vec<_> = self
+            .results
+            .runs
+            .iter()
+            .filter_map(|run| match &run.state {
+                RunState::Done(evaluation) => Some(evaluation),
+                _ => None,
+            })
+            .collect();
+        Ok(serde_json::to_string_pretty(&evaluations)?)
+    }
+}

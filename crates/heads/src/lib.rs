@@ -1,0 +1,30 @@
+//! Per-head statistics of attention maps.
+//!
+//! Each statistic is a number per query row, averaged over the rows of a head for which it is defined:
+//! see [`registry`] for the definitions. A row is read as a distribution over the keys it may see,
+//! `p_ij = A_ij / Σ_j A_ij`; rows without mass have none and are counted instead. Everything is computed in f64.
+//!
+//! A number says little without its baseline: [`uniform_statistics`] gives what uniform attention of the same
+//! shape and mask would score.
+//!
+//! ```
+//! use attnlab_heads::{Mask, head_statistics, uniform_statistics};
+//! use candle_core::{Device, Tensor};
+//!
+//! // One head of one sequence: everything at the first token.
+//! let pattern = Tensor::new(&[[[[1f32, 0.], [1., 0.]]]], &Device::Cpu)?;
+//! let head = &head_statistics(&pattern, Mask::Causal)?[0];
+//! assert_eq!(head.get("first_token"), Some(1.0));
+//! assert_eq!(uniform_statistics(2, Mask::Causal).get("first_token"), Some(0.75));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod captured;
+mod error;
+mod metric;
+mod statistics;
+
+pub use captured::{CapturedHead, captured_statistics};
+pub use error::{HeadsError, Result};
+pub use metric::{Metric, Row, registry};
+pub use statistics::{HeadStatistics, Mask, Tally, head_statistics, uniform_statistics};

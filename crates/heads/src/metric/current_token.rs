@@ -1,0 +1,23 @@
+//! The share of the query's own token.
+
+use super::Metric;
+
+/// The diagonal of the map.
+pub(super) const METRIC: Metric = Metric {
+    name: "current_token",
+    title: "mass on the query's own token",
+    formula: "p_ii",
+    source: "Clark et al. 2019 (arXiv 1906.04341)",
+    of_row: |row| Some(row.at(row.query)),
+};
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::value;
+    use super::*;
+
+    #[test]
+    fn it_is_the_diagonal() {
+        assert_eq!(value(&METRIC, &[0.125, 0.625, 0.25], 1), Some(0.625));
+    }
+}

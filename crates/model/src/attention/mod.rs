@@ -1,0 +1,226 @@
+//! Multi-head attention.
+//!
+//! ```text
+//! q = x·Wq, k = x·Wk, v = x·Wv                       (B, T, H or G, K)
+//! s = scale · rotate(q)·rotate(k)ᵀ + bias            (B, H, T, T)
+//! z = softmax(mask(s))·v                             (B, T, H, K)
+//! y = z·Wo                                           (B, T, D)
+//! ```
+//! Two routes compute z. The fused one never holds (B, H, T, T); it runs whenever nobody edits the scores or the
+//! pattern. Those who only look at maps get them computed on the side, for the heads and rows they asked for, and z
+//! stays what it was to the last bit.
+
+mod maps;
+
+use attnlab_hooks::{Observer, Point, Scope, Select, Site, Want, observe};
+use attnlab_ops::{self as ops, AttentionSpec, DistanceBias};
+use attnlab_positions::{Bias, Places, Position};
+use candle_core::Tensor;
+use candle_nn::VarBuilder;
+
+use crate::error::Result;
+use crate::config::{Mask, ModelConfig};
+use crate::dropout::{self, Dropout};
+use crate::norm::Normalise;
+use crate::projection::{Projection, Role};
+use maps::Maps;
+
+/// The points whose value has a T×T map.
+const MAP_SITES: [Site; 3] = [Site::ScoresRaw, Site::Scores, Site::Pattern];
+
+pub(crate) struct Attention {
+    layer: usize,
+    n_heads: usize,
+    n_kv_heads: usize,
+    head_dim: usize,
+    dropout: f64,
+    spec: AttentionSpec,
+    query: Projection,
+    key: Projection,
+    value: Projection,
+    output: Projection,
+    qk_norm: Option<(Normalise, Normalise)>,
+}
+
+impl Attention {
+    pub(crate) fn new(layer: usize, config: &ModelConfig, vb: VarBuilder) -> Result<Self> {
+        let a = &config.architecture;
+        let (d, k) = (a.d_model, a.head_width());
+        let (n_heads, n_kv_heads) = (a.n_heads, a.kv_heads());
+        let inward = |heads, name: &str| Projection::new((d, heads * k), a.qkv_bias, Role::Inner, a, vb.pp(name));
+        let qk_norm = if a.qk_norm {
+            let norm = |name: &str| Normalise::rms(k, a.norm_eps, vb.pp(name));
+            Some((norm("q_norm")?, norm("k_norm")?))
+        } else {
+            None
+        };
+        Ok(Self {
+            layer,
+            n_heads,
+            n_kv_heads,
+            head_dim: k,
+            dropout: a.attention_dropout,
+            spec: AttentionSpec {
+                scale: a.attention_scale.unwrap_or(1.0 / (k as f64).sqrt()),
+                causal: config.mask == Mask::Causal,
+                window: None,
+            },
+            query: inward(n_heads, "q")?,
+            key: inward(n_kv_heads, "k")?,
+            value: inward(n_kv_heads, "v")?,
+            output: Projection::new((n_heads * k, d), a.out_bias, Role::ToStream, a, vb.pp("o"))?,
+            qk_norm,
+        })
+    }
+
+    /// (B, T, D) → (B, T, D).
+    pub(crate) fn forward<O: Observer>(
+        &self,
+        x: &Tensor,
+        position: &dyn Position,
+        places: &Places,
+        masks: Option<&Dropout>,
+        observer: &mut O,
+    ) -> Result<Tensor> {
+        let (b, t, _) = x.dims3()?;
+        let point = |site| Point::block(site, self.layer);
+        let heads = |projection: &Projection, heads| -> Result<Tensor> {
+            Ok(projection.forward(x)?.reshape((b, t, heads, self.head_dim))?)
+        };
+
+        let q = observe(observer, point(Site::Q), &heads(&self.query, self.n_heads)?)?; // (B, T, H, K)
+        let k = observe(observer, point(Site::K), &heads(&self.key, self.n_kv_heads)?)?; // (B, T, G, K)
+        let v = observe(observer, point(Site::V), &heads(&self.value, self.n_kv_heads)?)?; // (B, T, G, K)
+        let (q, k) = match &self.qk_norm {
+            Some((q_norm, k_norm)) => (q_norm.forward(&q)?, k_norm.forward(&k)?),
+            None => (q, k),
+        };
+        let (q, k) = if position.rotates() {
+            let q = observe(observer, point(Site::RotQ), &position.rotate(&q, places)?)?;
+            let k = observe(observer, point(Site::RotK), &position.rotate(&k, places)?)?;
+            (q, k)
+        } else {
+            (q, k)
+        };
+        let bias = position.bias(places, places, x.dtype(), x.device())?;
+
+        let edited = MAP_SITES.iter().any(|&site| matches!(observer.wants(point(site)), Want::Edit));
+        let drops = self.dropout > 0.0 && masks.is_some();
+        let z = match &bias {
+            Bias::None if !edited && !drops => self.fused(&q, &k, &v, None, observer)?,
+            Bias::Distance(by_distance) if !edited && !drops => self.fused(&q, &k, &v, Some(by_distance), observer)?,
+            _ => self.composed(&q, &k, &v, &bias, masks, observer)?,
+        }; // (B, T, H, K)
+        let z = observe(observer, point(Site::Z), &z)?;
+        self.project(&z, observer)
+    }
+
+    /// z without a map; maps on the side for those who look.
+    fn fused<O: Observer>(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        bias: Option<&DistanceBias>,
+        observer: &mut O,
+    ) -> Result<Tensor> {
+        for site in MAP_SITES {
+            let point = Point::block(site, self.layer);
+            let Want::Look(scope) = observer.wants(point) else { continue };
+            let scope = scope.clone();
+            let map = self.map_in_scope(site, &scope, q, k, bias)?;
+            observer.see(point, &map)?;
+        }
+        Ok(ops::attention(q, k, v, bias, &self.spec)?)
+    }
+
+    /// The map of one site, computed for the examples, heads and query rows in scope and no others.
+    fn map_in_scope(
+        &self,
+        site: Site,
+        scope: &Scope,
+        q: &Tensor,
+        k: &Tensor,
+        bias: Option<&DistanceBias>,
+    ) -> Result<Tensor> {
+        let (b, t, _, _) = q.dims4()?;
+        let rows = scope.rows.indices(t);
+        let heads = scope.heads.indices(self.n_heads);
+        let group = self.n_heads / self.n_kv_heads;
+        let kv_heads: Vec<usize> = heads.iter().map(|h| h / group).collect();
+        let batch = scope.batch.indices(b);
+        let q = maps::pick(&maps::pick(&maps::pick(q, 0, &batch)?, 1, &rows)?, 2, &heads)?; // (B', R, H', K)
+        let k = maps::pick(&maps::pick(k, 0, &batch)?, 2, &kv_heads)?; // (B', T, H', K)
+        let maps = Maps { spec: &self.spec, rows: &rows, keys: t };
+        let scores = maps.raw_scores(&q, &k)?;
+        if site == Site::ScoresRaw {
+            return Ok(scores);
+        }
+        let bias = bias.map(|bias| maps.by_distance(bias, &heads)).transpose()?;
+        let scores = maps.masked(&maps.biased(scores, bias.as_ref())?)?;
+        if site == Site::Scores { Ok(scores) } else { Ok(ops::softmax(&scores)?) }
+    }
+
+    /// z through the whole map, which the observer may edit at each stage.
+    fn composed<O: Observer>(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        bias: &Bias,
+        masks: Option<&Dropout>,
+        observer: &mut O,
+    ) -> Result<Tensor> {
+        let t = q.dim(1)?;
+        let rows: Vec<usize> = (0..t).collect();
+        let heads: Vec<usize> = (0..self.n_heads).collect();
+        let point = |site| Point::block(site, self.layer);
+        let maps = Maps { spec: &self.spec, rows: &rows, keys: k.dim(1)? };
+        let k = maps::share_among_group(k, self.n_heads)?; // (B, T, H, K)
+        let v = maps::share_among_group(v, self.n_heads)?; // (B, T, H, K)
+        let bias = match bias {
+            Bias::None => None,
+            Bias::Distance(by_distance) => Some(maps.by_distance(by_distance, &heads)?),
+            Bias::Full(full) => Some(full.clone()),
+        };
+        let scores = observe(observer, point(Site::ScoresRaw), &maps.raw_scores(q, &k)?)?; // (B, H, T, T)
+        let scores = maps.masked(&maps.biased(scores, bias.as_ref())?)?;
+        let scores = observe(observer, point(Site::Scores), &scores)?;
+        let pattern = observe(observer, point(Site::Pattern), &ops::softmax(&scores)?)?;
+        let pattern = dropout::apply(&pattern, self.dropout, masks, "pattern", self.layer)?;
+        maps::weighted_values(&pattern, &v) // (B, T, H, K)
+    }
+
+    /// z·Wo, (B, T, D). Each head's own contribution, (B, T, H, D) without the bias, is computed only for those who
+    /// look at it, and summed up only for those who edit it.
+    fn project<O: Observer>(&self, z: &Tensor, observer: &mut O) -> Result<Tensor> {
+        let (b, t, h, k) = z.dims4()?;
+        let point = Point::block(Site::HeadOut, self.layer);
+        let edited = match observer.wants(point) {
+            Want::Nothing => None,
+            Want::Look(scope) => {
+                let heads = scope.heads.indices(h);
+                let rest = Scope { heads: Select::All, ..scope.clone() };
+                observer.see(point, &rest.cut(Site::HeadOut, &self.head_outputs(z, &heads)?)?)?;
+                None
+            }
+            Want::Edit => {
+                let all: Vec<usize> = (0..h).collect();
+                observer.see(point, &self.head_outputs(z, &all)?)?
+            }
+        };
+        match edited {
+            None => self.output.forward(&z.reshape((b, t, h * k))?),
+            Some(outputs) => self.output.add_bias(&outputs.sum(2)?),
+        }
+    }
+
+    /// z_h·Wo_hᵀ of the given heads, (B, T, heads, D).
+    fn head_outputs(&self, z: &Tensor, heads: &[usize]) -> Result<Tensor> {
+        let output = |&h: &usize| {
+            let weight = self.output.weight_columns(h * self.head_dim, self.head_dim)?; // (D, K)
+            Ok(ops::linear(&z.narrow(2, h, 1)?.contiguous()?, &weight, None)?) // (B, T, 1, D)
+        };
+        Ok(Tensor::cat(&heads.iter().map(output).collect::<Result<Vec<_>>>()?, 2)?)
+    }
+}

@@ -1,0 +1,337 @@
+//! What a transformer is made of: every choice a field, nothing decided elsewhere.
+
+use attnlab_positions::PositionConfig;
+use serde::{Deserialize, Serialize};
+
+/// The choices a person makes, as the `[model]` table of an experiment holds them.
+///
+/// The defaults are a small GPT-2: pre-norm LayerNorm, GELU in its tanh form, biases everywhere, untied head.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Architecture {
+    /// Width D of the residual stream.
+    pub d_model: usize,
+    /// Number of blocks.
+    pub n_layers: usize,
+    /// Query heads H of each block.
+    pub n_heads: usize,
+    /// Key/value heads G, each serving H/G query heads (Ainslie et al. 2023). Default: H.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n_kv_heads: Option<usize>,
+    /// Width K of one head. Default: D/H.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head_dim: Option<usize>,
+    /// Width of the MLP's inner layer. Default: 4·D.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub d_mlp: Option<usize>,
+    /// What the MLP computes.
+    pub mlp: Mlp,
+    /// Which normalisation.
+    pub norm: Norm,
+    /// ε inside the normalisation's square root.
+    pub norm_eps: f64,
+    /// Where the normalisation stands.
+    pub norm_placement: NormPlacement,
+    /// How attention and MLP are added to the stream.
+    pub residual: Residual,
+    /// Normalise the embeddings before the first block (BLOOM, BERT).
+    pub embedding_norm: bool,
+    /// Factor on the token embeddings (Vaswani et al. 2017 and Gemma: √D).
+    pub embedding_scale: f64,
+    /// RMSNorm on each head's queries and keys before positions enter (Henry et al. 2020, Qwen3).
+    pub qk_norm: bool,
+    /// Factor on q·k. Default: 1/√K.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attention_scale: Option<f64>,
+    /// Biases on the query, key and value projections.
+    pub qkv_bias: bool,
+    /// Bias on the attention's output projection.
+    pub out_bias: bool,
+    /// Biases in the MLP.
+    pub mlp_bias: bool,
+    /// Biases of LayerNorm.
+    pub norm_bias: bool,
+    /// Bias of the head.
+    pub head_bias: bool,
+    /// The head's weight is the token embedding's.
+    pub tie_embeddings: bool,
+    /// Dropout on the embeddings and on what each sublayer adds to the stream, in training.
+    pub dropout: f64,
+    /// Dropout on the attention pattern, in training. It takes the path that holds the T×T pattern.
+    pub attention_dropout: f64,
+    /// How weights are drawn.
+    pub init: Initialisation,
+}
+
+impl Default for Architecture {
+    fn default() -> Self {
+        Self {
+            d_model: 64,
+            n_layers: 2,
+            n_heads: 4,
+            n_kv_heads: None,
+            head_dim: None,
+            d_mlp: None,
+            mlp: Mlp::Gelu,
+            norm: Norm::Layer,
+            norm_eps: 1e-5,
+            norm_placement: NormPlacement::Pre,
+            residual: Residual::Sequential,
+            embedding_norm: false,
+            embedding_scale: 1.0,
+            qk_norm: false,
+            attention_scale: None,
+            qkv_bias: true,
+            out_bias: true,
+            mlp_bias: true,
+            norm_bias: true,
+            head_bias: false,
+            tie_embeddings: false,
+            dropout: 0.0,
+            attention_dropout: 0.0,
+            init: Initialisation::Gpt2,
+        }
+    }
+}
+
+/// The MLP of a block. `up`, `gate`: D → M; `down`: M → D.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mlp {
+    /// No MLP: an attention-only model.
+    None,
+    /// down(relu(up(x))).
+    Relu,
+    /// down(gelu(up(x))), tanh form.
+    Gelu,
+    /// down(gelu(up(x))), exact form.
+    GeluErf,
+    /// down(silu(up(x))).
+    Silu,
+    /// down(silu(gate(x)) · up(x)) (Shazeer 2020).
+    Swiglu,
+    /// down(gelu(gate(x)) · up(x)), tanh form (Shazeer 2020).
+    Geglu,
+}
+
+impl Mlp {
+    /// Whether a gate projection stands beside `up`.
+    pub fn is_gated(self) -> bool {
+        matches!(self, Mlp::Swiglu | Mlp::Geglu)
+    }
+}
+
+/// Normalisation over the last dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Norm {
+    /// None at all.
+    None,
+    /// (x − mean)/√(var + ε)·w + b (Ba et al. 2016).
+    Layer,
+    /// x/√(mean(x²) + ε)·w (Zhang and Sennrich 2019).
+    Rms,
+}
+
+/// Where the normalisation stands around a sublayer f.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NormPlacement {
+    /// x + f(norm(x)), and once more before the head (GPT-2, Llama).
+    Pre,
+    /// norm(x + f(x)) (Vaswani et al. 2017, BERT).
+    Post,
+    /// x + norm(f(norm(x))), and once more before the head (Gemma 2).
+    Sandwich,
+}
+
+/// How a block adds its two sublayers to the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Residual {
+    /// The MLP reads the stream after attention has been added.
+    Sequential,
+    /// Attention and MLP read the same stream, each through its own norm (GPT-NeoX).
+    Parallel,
+    /// Attention and MLP read the same normalised stream (GPT-J, Phi).
+    ParallelSharedNorm,
+}
+
+/// How weights are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Initialisation {
+    /// N(0, 0.02²) for matrices and embeddings, ÷ √(2·n_layers) for those that write to the stream; biases 0.
+    Gpt2,
+    /// PyTorch's defaults: U(±1/√fan_in) for matrices, N(0, 1) for embeddings; biases 0.
+    Torch,
+}
+
+/// Which keys a query may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mask {
+    /// Those up to itself.
+    Causal,
+    /// All.
+    Bidirectional,
+}
+
+/// A whole model: the architecture, and what the task or checkpoint decides.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Number of token ids V.
+    pub vocab_size: usize,
+    /// Width of the head: V for a language model, the number of classes for a labeller.
+    pub n_outputs: usize,
+    /// Longest token sequence that is promised to work; a learned position table is this long.
+    pub max_len: usize,
+    /// Which keys a query may see.
+    pub mask: Mask,
+    /// The positional encoding.
+    pub position: PositionConfig,
+    /// Everything else.
+    pub architecture: Architecture,
+}
+
+/// A field of a model's configuration that cannot be.
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[error("{field}: {problem}")]
+pub struct ConfigError {
+    /// The field, as the `[model]` or `[position]` table calls it.
+    pub field: &'static str,
+    /// What was found, what was expected, what to do.
+    pub problem: String,
+}
+
+impl Architecture {
+    /// Key/value heads G.
+    pub fn kv_heads(&self) -> usize {
+        self.n_kv_heads.unwrap_or(self.n_heads)
+    }
+
+    /// Width K of one head.
+    pub fn head_width(&self) -> usize {
+        self.head_dim.unwrap_or(self.d_model / self.n_heads.max(1))
+    }
+
+    /// Width of the MLP's inner layer.
+    pub fn mlp_width(&self) -> usize {
+        self.d_mlp.unwrap_or(4 * self.d_model)
+    }
+
+    /// Refuses what no model can be built from.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let refuse = |field, problem| Err(ConfigError { field, problem });
+        for (field, value) in [
+            ("d_model", Some(self.d_model)),
+            ("n_layers", Some(self.n_layers)),
+            ("n_heads", Some(self.n_heads)),
+            ("n_kv_heads", self.n_kv_heads),
+            ("head_dim", self.head_dim),
+            ("d_mlp", self.d_mlp),
+        ] {
+            // 2^20 is far above any model and keeps every product of two sizes inside usize.
+            if value.is_some_and(|v| v == 0 || v > 1 << 20) {
+                let found = value.unwrap_or_default();
+                return refuse(field, format!("{found} is not between 1 and 1048576"));
+            }
+        }
+        if self.head_dim.is_none() && self.d_model % self.n_heads != 0 {
+            let (d, h) = (self.d_model, self.n_heads);
+            return refuse(
+                "n_heads",
+                format!("d_model {d} is not divisible by {h} heads; choose a divisor of {d} or set head_dim"),
+            );
+        }
+        if self.n_heads % self.kv_heads() != 0 {
+            let (h, g) = (self.n_heads, self.kv_heads());
+            return refuse(
+                "n_kv_heads",
+                format!("{h} query heads cannot share {g} key/value heads evenly; choose a divisor of {h}"),
+            );
+        }
+        for (field, p) in [("dropout", self.dropout), ("attention_dropout", self.attention_dropout)] {
+            if !(0.0..1.0).contains(&p) {
+                return refuse(field, format!("{p} is not in 0 ≤ p < 1"));
+            }
+        }
+        if !(self.norm_eps > 0.0 && self.norm_eps.is_finite()) {
+            return refuse("norm_eps", format!("{} is not a positive number", self.norm_eps));
+        }
+        for (field, factor) in
+            [("embedding_scale", Some(self.embedding_scale)), ("attention_scale", self.attention_scale)]
+        {
+            if factor.is_some_and(|f| !f.is_finite()) {
+                return refuse(field, "is not finite".to_string());
+            }
+        }
+        if self.residual != Residual::Sequential && self.norm_placement == NormPlacement::Post {
+            return refuse(
+                "residual",
+                "a parallel block has no place for post-norm; use norm_placement = \"pre\" or \"sandwich\"".to_string(),
+            );
+        }
+        if self.residual != Residual::Sequential && self.mlp == Mlp::None {
+            return refuse("residual", "a block without MLP has nothing to run in parallel; use \"sequential\"".to_string());
+        }
+        Ok(())
+    }
+}
+
+impl ModelConfig {
+    /// What a positional encoding may know of this model.
+    pub fn position_shape(&self) -> attnlab_positions::Shape {
+        attnlab_positions::Shape {
+            d_model: self.architecture.d_model,
+            n_heads: self.architecture.n_heads,
+            head_dim: self.architecture.head_width(),
+            max_len: self.max_len,
+            causal: self.mask == Mask::Causal,
+        }
+    }
+
+    /// Refuses what no model can be built from.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.architecture.validate()?;
+        let refuse = |field, problem| Err(ConfigError { field, problem });
+        for (field, value) in
+            [("vocab_size", self.vocab_size), ("n_outputs", self.n_outputs), ("max_len", self.max_len)]
+        {
+            if value == 0 || value > 1 << 28 {
+                return refuse(field, format!("{value} is not between 1 and 268435456"));
+            }
+        }
+        if self.architecture.tie_embeddings && self.n_outputs != self.vocab_size {
+            return refuse(
+                "tie_embeddings",
+                format!(
+                    "a head of {} classes cannot share the embedding of {} tokens; set it to false",
+                    self.n_outputs, self.vocab_size
+                ),
+            );
+        }
+        self.position
+            .validate(&self.position_shape())
+            .map_err(|e| ConfigError { field: "position", problem: e.to_string() })
+    }
+
+    /// Multiply-adds ×2 of the matrix products in forward and backward, as `docs/performance.md` counts them:
+    /// 3·B·T·(L·(24·D² + 2·T·D) + 2·D·V) for a plain block; causal attention counted at half of T×T.
+    pub fn training_flops(&self, batch: usize, len: usize) -> f64 {
+        let a = &self.architecture;
+        let (d, k, t) = (a.d_model as f64, a.head_width() as f64, len as f64);
+        let (h, g) = (a.n_heads as f64, a.kv_heads() as f64);
+        let projections = 2.0 * d * k * (2.0 * h + 2.0 * g);
+        let mlp_matrices = match a.mlp {
+            Mlp::None => 0.0,
+            gated if gated.is_gated() => 3.0,
+            _ => 2.0,
+        };
+        let mlp = 2.0 * mlp_matrices * d * a.mlp_width() as f64;
+        let attention = 4.0 * t * h * k * if self.mask == Mask::Causal { 0.5 } else { 1.0 };
+        let per_token = a.n_layers as f64 * (projections + mlp + attention) + 2.0 * d * self.n_outputs as f64;
+        3.0 * batch as f64 * t * per_token
+    }
+}

@@ -1,0 +1,26 @@
+//! The one transformer. Toy models and pretrained checkpoints are the same [`Transformer`] with another
+//! [`ModelConfig`]; there is no file per family, and nothing here matches on the kind of encoding, task or metric.
+//!
+//! ```text
+//! tokens (B,T) → embedding → position.embed → n_layers × Block → final norm → head → logits (B,T,n_outputs)
+//! Block:  x + attention(norm(x)),  then  x + mlp(norm(x))         (pre-norm; the other placements are in `block`)
+//! ```
+//! Letters in shape comments: B batch, T tokens, H query heads, G key/value heads, K head width, D model width,
+//! M inner width of the MLP, V outputs.
+
+mod attention;
+mod block;
+mod config;
+mod dropout;
+mod error;
+mod mlp;
+mod norm;
+mod projection;
+mod transformer;
+
+pub use config::{
+    Architecture, ConfigError, Initialisation, Mask, Mlp, ModelConfig, Norm, NormPlacement, Residual,
+};
+pub use dropout::Dropout;
+pub use error::{ModelError, Result};
+pub use transformer::Transformer;

@@ -1,0 +1,126 @@
+//! Gradient reaches every parameter of every variant: a cut would handicap one arm of an experiment silently.
+
+use attnlab_hooks::NoHooks;
+use attnlab_model::{Architecture, Mask, Mlp, Norm, NormPlacement, Residual};
+use attnlab_ops::{self as ops, Gradients, Streams};
+use candle_core::{DType, Device, Tensor};
+
+use crate::{build, config, positions, small, tokens};
+
+const MLPS: [Mlp; 7] = [Mlp::None, Mlp::Relu, Mlp::Gelu, Mlp::GeluErf, Mlp::Silu, Mlp::Swiglu, Mlp::Geglu];
+const NORMS: [Norm; 3] = [Norm::None, Norm::Layer, Norm::Rms];
+const PLACEMENTS: [NormPlacement; 3] = [NormPlacement::Pre, NormPlacement::Post, NormPlacement::Sandwich];
+const RESIDUALS: [Residual; 3] = [Residual::Sequential, Residual::Parallel, Residual::ParallelSharedNorm];
+
+/// The product of norm, placement, residual, MLP and key/value heads; the switches take each value in turn.
+fn architectures() -> Vec<Architecture> {
+    let mut all = Vec::new();
+    for norm in NORMS {
+        for norm_placement in PLACEMENTS {
+            for residual in RESIDUALS {
+                for mlp in MLPS {
+                    for n_kv_heads in [1, 2, 4] {
+                        let turn = all.len();
+                        let on = |bit: usize| (turn / 3) >> bit & 1 == 1;
+                        let architecture = Architecture {
+                            norm,
+                            norm_placement,
+                            residual,
+                            mlp,
+                            n_kv_heads: Some(n_kv_heads),
+                            embedding_norm: on(0),
+                            qk_norm: on(1),
+                            qkv_bias: on(2),
+                            out_bias: on(3),
+                            mlp_bias: !on(1),
+                            norm_bias: on(0),
+                            head_bias: !on(2),
+                            ..small()
+                        };
+                        if architecture.validate().is_ok() {
+                            all.push(architecture);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn every_parameter_of_every_variant_receives_gradient() {
+    let (batch, device) = (tokens(2, 5), Device::Cpu);
+    let targets = Tensor::new(&[0u32, 1, 2, 3, 4, 4, 3, 2, 1, 0], &device).unwrap();
+    let architectures = architectures();
+    assert!(architectures.len() > 250, "{}", architectures.len());
+    for (turn, architecture) in architectures.into_iter().enumerate() {
+        for position in positions() {
+            let mask = if turn % 2 == 0 { Mask::Causal } else { Mask::Bidirectional };
+            let config = config(architecture.clone(), position, mask);
+            let (model, parameters) = build(&config, DType::F32);
+            let places = model.position().training_places(2, 5, &mut Streams::new(3).rng("places", 0));
+            let hidden = model.hidden(&batch, &places, None, &mut NoHooks).unwrap();
+            let logits = model.logits(&hidden.flatten_to(1).unwrap()).unwrap();
+            let loss = ops::cross_entropy(&logits, &targets).unwrap();
+            let gradients = Gradients::collect(&parameters, &loss.backward().unwrap())
+                .unwrap_or_else(|e| panic!("{e}: {config:?}"));
+            for ((name, _), gradient) in parameters.vars().iter().zip(gradients.tensors()) {
+                let norm = gradient.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
+                assert!(norm.is_finite(), "{name}: gradient is not finite: {config:?}");
+                // Adding a constant to every key shifts a row's scores together, which softmax does not see.
+                let invisible = name.ends_with("attn.k.bias");
+                assert!(norm > 0.0 || invisible, "{name}: gradient is zero: {config:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn tied_embeddings_receive_the_gradient_of_both_uses() {
+    let architecture = Architecture { tie_embeddings: true, ..small() };
+    let mut tied = config(architecture, crate::position("none"), Mask::Causal);
+    tied.n_outputs = tied.vocab_size;
+    let (model, parameters) = build(&tied, DType::F32);
+    let logits = model.predict(&tokens(1, 3)).unwrap().flatten_to(1).unwrap();
+    let targets = Tensor::new(&[1u32, 2, 3], &Device::Cpu).unwrap();
+    let store = ops::cross_entropy(&logits, &targets).unwrap().backward().unwrap();
+    let gradients = Gradients::collect(&parameters, &store).unwrap();
+    let names: Vec<String> = parameters.vars().into_iter().map(|(name, _)| name).collect();
+    assert!(!names.iter().any(|name| name == "head.weight"));
+    // As a head every row gets gradient; as an embedding alone only the rows of the tokens would.
+    let index = names.iter().position(|name| name == "embed.weight").unwrap();
+    let rows: Vec<f32> = gradients.tensors()[index].sqr().unwrap().sum(1).unwrap().to_vec1().unwrap();
+    assert!(rows.iter().all(|&norm| norm > 0.0), "{rows:?}");
+}
+
+#[test]
+fn the_gradient_of_a_whole_model_agrees_with_finite_differences() {
+    let architecture = Architecture { n_layers: 1, ..small() };
+    for position in positions() {
+        let config = config(architecture.clone(), position, Mask::Causal);
+        let (model, parameters) = build(&config, DType::F64);
+        let (batch, targets) = (tokens(1, 5), Tensor::new(&[0u32, 1, 2, 3, 4], &Device::Cpu).unwrap());
+        let loss = || {
+            let logits = model.predict(&batch).unwrap().flatten_to(1).unwrap();
+            ops::cross_entropy(&logits, &targets).unwrap()
+        };
+        let gradients = Gradients::collect(&parameters, &loss().backward().unwrap()).unwrap();
+        for ((name, var), gradient) in parameters.vars().iter().zip(gradients.tensors()) {
+            let before = var.as_tensor().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            let gradient = gradient.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            for i in (0..before.len()).step_by(before.len().div_ceil(3)) {
+                let at = |shift: f64| {
+                    let mut moved = before.clone();
+                    moved[i] += shift;
+                    var.set(&Tensor::from_vec(moved, var.shape(), &Device::Cpu).unwrap()).unwrap();
+                    loss().to_scalar::<f64>().unwrap()
+                };
+                let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
+                at(0.0);
+                let error = (slope - gradient[i]).abs() / (1.0 + slope.abs());
+                assert!(error < 1e-7, "{name}[{i}]: {} is not {slope}: {config:?}", gradient[i]);
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Losses of independent yes/no outputs, summed over the rows of a mask.
+//!
+//! ```text
+//! cross-entropy   Σ mask_n (softplus(z_nc) − y_nc z_nc)     slope  σ(z) − y
+//! squared error   Σ mask_n (σ(z_nc) − y_nc)²                slope  2 (σ(z) − y) σ(z) (1 − σ(z))
+//! ```
+//! The squared error of a sigmoid is what Bhattamishra et al. (2020) train with.
+
+use crate::host::{Host, by_dtype, contiguous, is_fusable};
+use crate::real::Real;
+use crate::vector::vectorised;
+use crate::{OpsError, Result, composed};
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor, WithDType};
+
+/// `Σ mask_n (softplus(z_nc) − y_nc z_nc)`, a scalar, from logits z `(N, C)`, labels y `(N, C)`
+/// in {0, 1} and mask `(N)` in {0, 1}. Rows with mask 0 are not read.
+pub fn binary_cross_entropy(logits: &Tensor, labels: &Tensor, mask: &Tensor) -> Result<Tensor> {
+    let kind = Kind::CrossEntropy;
+    apply(kind, logits, labels, mask, composed::binary_cross_entropy)
+}
+
+/// `Σ mask_n (σ(z_nc) − y_nc)²`, a scalar; the arguments are those of [`binary_cross_entropy`].
+pub fn squared_error(logits: &Tensor, labels: &Tensor, mask: &Tensor) -> Result<Tensor> {
+    let kind = Kind::SquaredError;
+    apply(kind, logits, labels, mask, composed::squared_error)
+}
+
+fn apply(
+    kind: Kind,
+    logits: &Tensor,
+    labels: &Tensor,
+    mask: &Tensor,
+    composed: fn(&Tensor, &Tensor, &Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let wrong = |argument, found: &Tensor, expected: String| OpsError::Shape {
+        op: kind.label(),
+        argument,
+        found: found.dims().to_vec(),
+        expected,
+    };
+    let &[n, _] = logits.dims() else {
+        return Err(wrong("logits", logits, "(N, C)".into()).into());
+    };
+    if labels.dims() != logits.dims() {
+        let expected = format!("that of logits, {:?}", logits.dims());
+        return Err(wrong("labels", labels, expected).into());
+    }
+    if mask.dims() != [n] {
+        return Err(wrong("mask", mask, format!("({n})")).into());
+    }
+    let labels = labels.to_dtype(logits.dtype())?.contiguous()?;
+    let mask = mask.to_dtype(logits.dtype())?.contiguous()?;
+    if !is_fusable(logits) {
+        return composed(logits, &labels, &mask);
+    }
+    let loss = BinaryLoss { kind, labels, mask };
+    logits.contiguous()?.apply_op1(loss)
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    CrossEntropy,
+    SquaredError,
+}
+
+impl Kind {
+    fn label(self) -> &'static str {
+        match self {
+            Self::CrossEntropy => "binary_cross_entropy",
+            Self::SquaredError => "squared_error",
+        }
+    }
+}
+
+struct BinaryLoss {
+    kind: Kind,
+    labels: Tensor,
+    mask: Tensor,
+}
+
+impl CustomOp1 for BinaryLoss {
+    fn name(&self) -> &'static str {
+        self.kind.label()
+    }
+
+    fn cpu_fwd(&self, logits: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (labels, mask) = (Host::new(&self.labels), Host::new(&self.mask));
+        by_dtype!(self.name(), logits.dtype(), T => {
+            let z = contiguous::<T>(logits, layout)?;
+            let loss = forward::<T>(z, labels.slice()?, mask.slice()?, self.kind);
+            Ok((T::to_cpu_storage_owned(vec![loss]), Shape::from(())))
+        })
+    }
+
+    fn bwd(&self, logits: &Tensor, _loss: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let by = grad.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        let (hz, labels, mask) = (Host::new(logits), Host::new(&self.labels), Host::new(&self.mask));
+        by_dtype!(self.name(), logits.dtype(), T => {
+            let (z, y, mask) = (hz.slice::<T>()?, labels.slice()?, mask.slice()?);
+            let dz = backward::<T>(z, y, mask, self.kind, by);
+            Ok(Some(Tensor::from_vec(dz, logits.shape(), logits.device())?))
+        })
+    }
+}
+
+#[inline(always)]
+fn sigmoid<T: Real>(z: T) -> T {
+    T::ONE / (T::ONE + (-z).exp())
+}
+
+vectorised! {
+    fn forward<'a, T, S>(z: &'a [T], y: &'a [T], mask: &'a [T], kind: Kind) -> T {
+        let c = (z.len() / mask.len().max(1)).max(1);
+        let mut total = 0.0f64;
+        let rows = z.chunks_exact(c).zip(y.chunks_exact(c));
+        for (&m, (z, y)) in mask.iter().zip(rows) {
+            if m == T::ZERO {
+                continue;
+            }
+            for (&z, &y) in z.iter().zip(y) {
+                let loss = match kind {
+                    Kind::CrossEntropy => {
+                        // max(z, 0) + log(1 + exp(−|z|)) never overflows.
+                        let (top, size) = if z < T::ZERO { (T::ZERO, -z) } else { (z, z) };
+                        top + (T::ONE + (-size).exp()).ln() - y * z
+                    }
+                    Kind::SquaredError => (sigmoid(z) - y) * (sigmoid(z) - y),
+                };
+                total += (m * loss).to_f64();
+            }
+        }
+        T::real(total)
+    }
+}
+
+vectorised! {
+    fn backward<'a, T, S>(
+        z: &'a [T],
+        y: &'a [T],
+        mask: &'a [T],
+        kind: Kind,
+        by: f64,
+    ) -> Vec<T> {
+        let c = (z.len() / mask.len().max(1)).max(1);
+        let mut dz = vec![T::ZERO; z.len()];
+        let rows = z.chunks_exact(c).zip(y.chunks_exact(c));
+        for ((dz, &m), (z, y)) in dz.chunks_exact_mut(c).zip(mask).zip(rows) {
+            if m == T::ZERO {
+                continue;
+            }
+            let by = m * T::real(by);
+            for (dz, (&z, &y)) in dz.iter_mut().zip(z.iter().zip(y)) {
+                let s = sigmoid(z);
+                let slope = match kind {
+                    Kind::CrossEntropy => s - y,
+                    Kind::SquaredError => T::real(2.0) * (s - y) * s * (T::ONE - s),
+                };
+                *dz = by * slope;
+            }
+        }
+        dz
+    }
+}

@@ -1,0 +1,72 @@
+//! The two element types of the fused operations.
+//!
+//! f32 is the type of production: its transcendental functions are the branch-free ones of
+//! [`crate::vector`], which the compiler vectorises. f64 is the type of gradient tests and uses
+//! the mathematics library.
+
+use crate::Result;
+use crate::vector;
+use candle_core::{CpuStorage, WithDType};
+use std::ops::Neg;
+
+/// f32 or f64.
+pub(crate) trait Real: WithDType + Neg<Output = Self> + Default {
+    const ZERO: Self;
+    const ONE: Self;
+    const LOWEST: Self;
+    fn real(x: f64) -> Self;
+    fn exp(self) -> Self;
+    fn ln(self) -> Self;
+    fn erf(self) -> Self;
+    fn sqrt(self) -> Self;
+    /// The elements of a storage, to be changed in place.
+    fn slice_mut(storage: &mut CpuStorage) -> Result<&mut [Self]>;
+    /// `self · a + b` with one rounding; only fast where the processor has the instruction.
+    fn mul_add(self, a: Self, b: Self) -> Self;
+}
+
+macro_rules! real {
+    ($t:ty, $dtype:ident, $exp:path, $erf:path) => {
+        impl Real for $t {
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            const LOWEST: Self = <$t>::NEG_INFINITY;
+            #[inline(always)]
+            fn real(x: f64) -> Self {
+                x as $t
+            }
+            #[inline(always)]
+            fn exp(self) -> Self {
+                $exp(self)
+            }
+            #[inline(always)]
+            fn ln(self) -> Self {
+                <$t>::ln(self)
+            }
+            #[inline(always)]
+            fn erf(self) -> Self {
+                $erf(self)
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                <$t>::sqrt(self)
+            }
+            fn slice_mut(storage: &mut CpuStorage) -> Result<&mut [Self]> {
+                match storage {
+                    CpuStorage::$dtype(values) => Ok(values),
+                    _ => Err(candle_core::Error::msg(concat!(
+                        "an operation in place met another dtype than ",
+                        stringify!($dtype)
+                    ))),
+                }
+            }
+            #[inline(always)]
+            fn mul_add(self, a: Self, b: Self) -> Self {
+                <$t>::mul_add(self, a, b)
+            }
+        }
+    };
+}
+
+real!(f32, F32, vector::exp, vector::erf);
+real!(f64, F64, f64::exp, candle_core::cpu::erf::erf_f64);

@@ -1,0 +1,104 @@
+//! Activations, softmax, dropout.
+
+use crate::check::{CPU, bits, check, difference, random, values};
+use attnlab_ops::{Result, Streams, composed, dropout, gelu, gelu_erf, relu, silu, softmax};
+use candle_core::{DType, Tensor, Var};
+
+type Function = fn(&Tensor) -> Result<Tensor>;
+
+const ACTIVATIONS: [(&str, Function, Function); 4] = [
+    ("gelu", gelu, composed::gelu),
+    ("gelu_erf", gelu_erf, composed::gelu_erf),
+    ("silu", silu, composed::silu),
+    ("relu", relu, composed::relu),
+];
+
+#[test]
+fn activations_equal_their_composed_forms() {
+    for (name, fused, reference) in ACTIVATIONS {
+        for dims in [vec![1], vec![3, 5], vec![2, 3, 37]] {
+            let x = (random(name, &dims) * 3.0).unwrap();
+            check(name, &|x| fused(&x[0]), &|x| reference(&x[0]), &[x]);
+        }
+    }
+}
+
+#[test]
+fn activations_and_softmax_read_transposed_inputs() {
+    let x = random("transposed", &[7, 19]);
+    for (name, fused, reference) in ACTIVATIONS {
+        let f = move |x: &[Tensor]| fused(&x[0].t()?);
+        let r = move |x: &[Tensor]| reference(&x[0].t()?.contiguous()?);
+        check(name, &f, &r, std::slice::from_ref(&x));
+    }
+    let f = |x: &[Tensor]| softmax(&x[0].t()?);
+    let r = |x: &[Tensor]| composed::softmax(&x[0].t()?.contiguous()?);
+    check("softmax", &f, &r, &[x]);
+}
+
+#[test]
+fn activations_pass_nan_and_infinity() {
+    let x = Tensor::new(&[f32::NAN, f32::INFINITY, 50.0, -50.0, 0.0], &CPU).unwrap();
+    for (name, fused, _) in ACTIVATIONS {
+        let var = Var::from_tensor(&x).unwrap();
+        let y = fused(&var).unwrap();
+        let got = values(&y);
+        assert!(got[0].is_nan(), "{name}");
+        assert_eq!(got[1], f64::INFINITY, "{name}");
+        assert_eq!(got[2], 50.0, "{name}");
+        assert!(got[3].abs() < 1e-20, "{name}");
+        assert_eq!(got[4], 0.0, "{name}");
+        let grads = y.sum_all().unwrap().backward().unwrap();
+        let slope = values(grads.get(&var).unwrap());
+        assert!(slope[0].is_nan(), "{name}");
+        assert_eq!(slope[2], 1.0, "{name}");
+        assert!(slope[3].abs() < 1e-19, "{name}");
+    }
+}
+
+#[test]
+fn softmax_equals_its_composed_form() {
+    for dims in [vec![1], vec![4, 1], vec![2, 3, 17], vec![2, 100]] {
+        let x = (random("softmax", &dims) * 5.0).unwrap();
+        check("softmax", &|x| softmax(&x[0]), &|x| composed::softmax(&x[0]), &[x]);
+    }
+}
+
+#[test]
+fn softmax_handles_hidden_and_broken_scores() {
+    let (low, nan) = (f32::NEG_INFINITY, f32::NAN);
+    let x = Tensor::new(&[[low, 1.0, 1.0], [low, low, low], [0.0, nan, 0.0]], &CPU).unwrap();
+    for f in [softmax as Function, composed::softmax] {
+        let p = values(&f(&x).unwrap());
+        assert_eq!(p[..6], [0.0, 0.5, 0.5, 0.0, 0.0, 0.0]);
+        assert!(p[6..].iter().all(|p| p.is_nan()));
+    }
+    let huge = Tensor::new(&[[3e38f32, 3e38, -3e38]], &CPU).unwrap();
+    assert_eq!(values(&softmax(&huge).unwrap()), [0.5, 0.5, 0.0]);
+}
+
+#[test]
+fn dropout_keeps_the_mean_and_its_gradient_is_its_mask() {
+    let x = Var::from_tensor(&Tensor::ones((100, 200), DType::F32, &CPU).unwrap()).unwrap();
+    let y = dropout(&x, 0.25, &mut Streams::new(1).rng("dropout", 0)).unwrap();
+    let kept = values(&y).iter().filter(|&&y| y != 0.0).count();
+    // 20000 coins of 0.75: five standard deviations are 306.
+    assert!((14_694..=15_306).contains(&kept), "{kept}");
+    assert!(values(&y).iter().all(|&y| y == 0.0 || (y - 4.0 / 3.0).abs() < 1e-6));
+    let grads = y.sum_all().unwrap().backward().unwrap();
+    assert_eq!(bits(grads.get(&x).unwrap()), bits(&y));
+    let again = dropout(&x, 0.25, &mut Streams::new(1).rng("dropout", 0)).unwrap();
+    assert_eq!(bits(&again), bits(&y));
+    let other = dropout(&x, 0.25, &mut Streams::new(1).rng("dropout", 1)).unwrap();
+    assert!(difference(&other, &y) > 0.5);
+}
+
+#[test]
+fn dropout_refuses_what_is_no_probability_and_zero_changes_nothing() {
+    let x = random("dropout", &[3]);
+    let mut rng = Streams::new(0).rng("dropout", 0);
+    for p in [-0.1, 1.0, f64::NAN] {
+        assert!(dropout(&x, p, &mut rng).is_err());
+    }
+    assert_eq!(bits(&dropout(&x, 0.0, &mut rng).unwrap()), bits(&x));
+}

@@ -1,0 +1,76 @@
+//! What can be wrong with a configuration or with the positions asked for.
+
+/// The result of this crate's functions.
+pub type Result<T> = std::result::Result<T, PositionError>;
+
+/// A field of the `[position]` table that no encoding can be built from.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("position.{field}: {problem}")]
+pub struct ConfigError {
+    /// The field.
+    pub field: &'static str,
+    /// What was found, what was expected and what to do.
+    pub problem: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(field: &'static str, problem: impl Into<String>) -> Self {
+        Self { field, problem: problem.into() }
+    }
+}
+
+/// Why an encoding could not be built or applied.
+#[derive(Debug, thiserror::Error)]
+pub enum PositionError {
+    /// The configuration describes no encoding for this model.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A position that a learned table does not have.
+    #[error(
+        "position {position} is beyond the learned table, which has {table} positions (0 to {}); \
+         set position.max_len to at least {} and train again, or use an encoding without a table",
+        table - 1, position + 1
+    )]
+    BeyondTable {
+        /// The position asked for.
+        position: usize,
+        /// The length of the table.
+        table: usize,
+    },
+    /// Rows of positions that differ in length, or none at all.
+    #[error("places: rows of positions have lengths {found:?}; expected at least one row, all of one length")]
+    RaggedRows {
+        /// The lengths.
+        found: Vec<usize>,
+    },
+    /// Positions that do not belong to the tensor.
+    #[error(
+        "{moment}: {rows} rows of {len} positions do not fit a tensor of {batch} × {time} tokens; \
+         expected 1 or {batch} rows of {time}"
+    )]
+    Misfit {
+        /// "embed", "rotate" or "bias".
+        moment: &'static str,
+        /// Rows of positions.
+        rows: usize,
+        /// Positions a row.
+        len: usize,
+        /// B of the tensor.
+        batch: usize,
+        /// T of the tensor.
+        time: usize,
+    },
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// So that code whose result is Candle's can use `?`.
+impl From<PositionError> for candle_core::Error {
+    fn from(error: PositionError) -> Self {
+        match error {
+            PositionError::Tensor(error) => error,
+            other => Self::wrap(other),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Positional encodings: one file each, one registry.
+//!
+//! An encoding acts at three moments, and does nothing where it has nothing to do: on the embeddings
+//! ([`Position::embed`]), on queries and keys ([`Position::rotate`]), on the attention scores ([`Position::bias`]).
+//! A model calls all three and never asks which encoding it has.
+//!
+//! To add one: a file with a `Config` that implements [`Encoding`], and a line in the registry below.
+
+mod error;
+mod memo;
+mod places;
+mod position;
+mod registry;
+
+pub use error::{ConfigError, PositionError, Result};
+pub use places::Places;
+pub use position::{Bias, Position};
+pub use registry::{Encoding, Enters, Info, Shape};
+
+registry::registry! {
+    none => None,
+    learned => Learned,
+    sinusoidal => Sinusoidal,
+    rope => Rope,
+    alibi => Alibi,
+}

@@ -1,0 +1,135 @@
+//! The absolute positions of a run of tokens.
+
+use candle_core::{Device, Tensor};
+
+use crate::error::{PositionError, Result};
+
+/// Absolute positions, (rows, len): one row shared by the whole batch, or one row per sequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    rows: usize,
+    len: usize,
+    ids: Vec<u32>,
+}
+
+impl Places {
+    /// `start .. start + len`, shared by the batch.
+    pub fn range(start: usize, len: usize) -> Self {
+        // A position beyond u32 cannot be represented; it saturates, which no table or sequence reaches.
+        let id = |i: usize| u32::try_from(start.saturating_add(i)).unwrap_or(u32::MAX);
+        Self { rows: 1, len, ids: (0..len).map(id).collect() }
+    }
+
+    /// One row of positions per sequence; all rows of one length.
+    pub fn rows(rows: Vec<Vec<u32>>) -> Result<Self> {
+        let len = rows.first().map_or(0, Vec::len);
+        if rows.is_empty() || rows.iter().any(|row| row.len() != len) {
+            return Err(PositionError::RaggedRows { found: rows.iter().map(Vec::len).collect() });
+        }
+        Ok(Self { rows: rows.len(), len, ids: rows.concat() })
+    }
+
+    /// A run of `len` positions per start, one row each.
+    pub(crate) fn runs(starts: &[u32], len: usize) -> Self {
+        let ids = starts.iter().flat_map(|start| (*start..).take(len)).collect();
+        Self { rows: starts.len(), len, ids }
+    }
+
+    /// Number of positions a row, T.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no positions.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Number of rows: 1 (shared by the batch) or B.
+    pub fn n_rows(&self) -> usize {
+        self.rows
+    }
+
+    /// All positions, row after row.
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    /// The positions of one row; a shared row serves every index.
+    pub fn row(&self, row: usize) -> &[u32] {
+        let row = if self.rows == 1 { 0 } else { row };
+        self.ids.get(row * self.len..(row + 1) * self.len).unwrap_or_default()
+    }
+
+    /// The largest position.
+    pub fn last(&self) -> Option<u32> {
+        self.ids.iter().max().copied()
+    }
+
+    /// Whether every row counts up by one.
+    pub fn is_contiguous(&self) -> bool {
+        (0..self.rows).all(|r| self.row(r).windows(2).all(|pair| pair[0].checked_add(1) == Some(pair[1])))
+    }
+
+    /// Sequences `start .. start + len` of the batch. A shared row stays shared; rows beyond the last are left
+    /// out, and the encoding refuses the tensor they would have belonged to.
+    pub fn slice_rows(&self, start: usize, len: usize) -> Self {
+        if self.rows == 1 {
+            return self.clone();
+        }
+        let start = start.min(self.rows);
+        let rows = len.min(self.rows - start);
+        let ids = self.ids.get(start * self.len..(start + rows) * self.len).unwrap_or_default().to_vec();
+        Self { rows, len: self.len, ids }
+    }
+
+    /// The positions as a u32 tensor (rows, T).
+    pub fn tensor(&self, device: &Device) -> Result<Tensor> {
+        Ok(Tensor::from_slice(&self.ids, (self.rows, self.len), device)?)
+    }
+
+    /// Checks that these positions belong to a tensor of `batch` × `time` tokens.
+    pub(crate) fn fit(&self, moment: &'static str, batch: usize, time: usize) -> Result<()> {
+        if self.len == time && (self.rows == 1 || self.rows == batch) {
+            return Ok(());
+        }
+        Err(PositionError::Misfit { moment, rows: self.rows, len: self.len, batch, time })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_range_is_shared_and_contiguous() {
+        let places = Places::range(3, 4);
+        assert_eq!((places.n_rows(), places.len(), places.ids()), (1, 4, &[3, 4, 5, 6][..]));
+        assert!(places.is_contiguous());
+        assert_eq!(places.row(7), [3, 4, 5, 6]);
+        assert_eq!(places.slice_rows(5, 2), places);
+    }
+
+    #[test]
+    fn rows_must_have_one_length() {
+        let error = Places::rows(vec![vec![0, 1], vec![0]]).unwrap_err().to_string();
+        assert!(error.contains("[2, 1]"), "{error}");
+        assert!(Places::rows(vec![]).is_err());
+        let places = Places::rows(vec![vec![0, 1], vec![5, 7]]).unwrap();
+        assert!(!places.is_contiguous());
+        assert_eq!(places.last(), Some(7));
+        assert_eq!(places.slice_rows(1, 1), Places::rows(vec![vec![5, 7]]).unwrap());
+        assert_eq!(places.slice_rows(1, 9).n_rows(), 1);
+    }
+
+    #[test]
+    fn positions_that_do_not_belong_to_the_tensor_are_refused() {
+        let places = Places::rows(vec![vec![0, 1], vec![5, 6]]).unwrap();
+        assert!(places.fit("embed", 2, 2).is_ok());
+        for (batch, time) in [(3, 2), (2, 3), (1, 2)] {
+            assert!(matches!(places.fit("embed", batch, time), Err(PositionError::Misfit { .. })));
+        }
+        assert!(Places::range(0, 2).fit("embed", 9, 2).is_ok());
+    }
+}

@@ -1,0 +1,67 @@
+//! The trait every encoding implements: three moments, each a no-op by default.
+
+use attnlab_ops::{DistanceBias, Rng};
+use candle_core::{DType, Device, Tensor};
+
+use crate::error::Result;
+use crate::places::Places;
+
+/// What an encoding adds to the attention scores.
+#[derive(Clone, Debug)]
+pub enum Bias {
+    /// Nothing.
+    None,
+    /// A value per head and distance i − j: the fused kernel takes it as it is.
+    Distance(DistanceBias),
+    /// A value per head and pair, (B or 1, H, Tq, Tk): for positions that do not count up by one.
+    Full(Tensor),
+}
+
+/// A positional encoding, built for one model.
+///
+/// B batch, T sequence, D model dimension, H heads, K head dimension.
+pub trait Position: Send + Sync {
+    /// The positions of a training batch of `batch` sequences of `len` tokens.
+    fn training_places(&self, batch: usize, len: usize, rng: &mut Rng) -> Places {
+        let _ = (batch, rng);
+        Places::range(0, len)
+    }
+
+    /// Embeddings (B, T, D) with their positions added.
+    fn embed(&self, x: &Tensor, at: &Places) -> Result<Tensor> {
+        let _ = at;
+        Ok(x.clone())
+    }
+
+    /// Queries or keys (B, T, H, K), turned by their positions.
+    fn rotate(&self, qk: &Tensor, at: &Places) -> Result<Tensor> {
+        let _ = at;
+        Ok(qk.clone())
+    }
+
+    /// What is added to the scores of `queries` against `keys`.
+    fn bias(&self, queries: &Places, keys: &Places, dtype: DType, device: &Device) -> Result<Bias> {
+        let _ = (queries, keys, dtype, device);
+        Ok(Bias::None)
+    }
+
+    /// Whether [`Position::embed`] does something.
+    fn embeds(&self) -> bool {
+        false
+    }
+
+    /// Whether [`Position::rotate`] does something.
+    fn rotates(&self) -> bool {
+        false
+    }
+
+    /// The number of positions there are; `None` where there is no limit.
+    fn max_len(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether a token's encoding stays the same when tokens follow it: what a key/value cache relies on.
+    fn is_incremental(&self) -> bool {
+        true
+    }
+}

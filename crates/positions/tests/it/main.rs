@@ -1,0 +1,4 @@
+//! One test binary: golden values, and a walk over the registry.
+
+mod golden;
+mod registry;

@@ -1,0 +1,478 @@
+//! From runs to cells: one for each task × encoding, or × any other axis.
+
+use crate::read::{Results, Run, RunState};
+use crate::record::{Accuracy, Axis, Evaluation, Metric, Outcome, Published};
+use crate::statistics::{Interval, interval_over_seeds, mean, median};
+
+/// A grid condensed.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The key that makes the columns: `position`, unless another was asked for.
+    pub by: String,
+    /// Tasks in the grid's order.
+    pub tasks: Vec<String>,
+    /// Values of `by` in the grid's order; their index is their colour.
+    pub columns: Vec<String>,
+    /// Task-major; only pairs that are planned.
+    pub cells: Vec<Cell>,
+    /// The accuracy that most finished runs are judged by.
+    pub metric: Metric,
+    /// Keys other than the seed that vary within a cell, so that its numbers are means over them too.
+    pub mixed: Vec<String>,
+    /// The whole grid's counts.
+    pub counts: Counts,
+}
+
+/// All runs of one task and one column.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// What the task is called.
+    pub task: String,
+    /// The value of [`Summary::by`].
+    pub column: String,
+    /// How many runs, and how they ended.
+    pub counts: Counts,
+    /// The accuracy that the outcomes go by.
+    pub metric: Metric,
+    /// Shortest and longest training length.
+    pub train_lengths: Option<(usize, usize)>,
+    /// Scores by bin; the first holds the training lengths.
+    pub bins: Vec<BinSummary>,
+    /// Scores by length, ascending.
+    pub curve: Vec<LengthSummary>,
+    /// Median over the runs that fail to generalise of the length from which on they stay below the bar.
+    pub breaks_at: Option<f64>,
+    /// Published numbers for this cell.
+    pub published: Vec<PublishedBins>,
+    /// What the runs say together.
+    pub finding: Finding,
+}
+
+/// How many runs ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All.
+    pub planned: usize,
+    /// Not begun.
+    pub waiting: usize,
+    /// Begun and not ended.
+    pub running: usize,
+    /// Damaged.
+    pub unreadable: usize,
+    /// Learned the training lengths and hold beyond.
+    pub generalise: usize,
+    /// Learned the training lengths and break beyond.
+    pub fail_to_generalise: usize,
+    /// Never learned the training lengths.
+    pub fail_to_train: usize,
+    /// Loss or gradient not finite.
+    pub diverged: usize,
+    /// Without a verdict, as on text.
+    pub measured: usize,
+}
+
+impl Counts {
+    /// Runs that have ended with scores.
+    pub fn done(&self) -> usize {
+        self.judged() + self.measured
+    }
+
+    /// Runs that ended with a verdict.
+    pub fn judged(&self) -> usize {
+        self.fit() + self.fail_to_train + self.diverged
+    }
+
+    /// Runs that learned the training lengths.
+    pub fn fit(&self) -> usize {
+        self.generalise + self.fail_to_generalise
+    }
+
+    fn add(&mut self, state: &RunState) {
+        self.planned += 1;
+        let which = match state {
+            RunState::Waiting => &mut self.waiting,
+            RunState::Running { .. } => &mut self.running,
+            RunState::Unreadable { .. } => &mut self.unreadable,
+            RunState::Done(evaluation) => match evaluation.outcome {
+                Outcome::Generalises => &mut self.generalise,
+                Outcome::FailsToGeneralise { .. } => &mut self.fail_to_generalise,
+                Outcome::FailsToTrain => &mut self.fail_to_train,
+                Outcome::Diverged { .. } => &mut self.diverged,
+                Outcome::Measured => &mut self.measured,
+            },
+        };
+        *which += 1;
+    }
+}
+
+/// What the runs of a cell say together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Finding {
+    /// No run has ended.
+    Unfinished,
+    /// There is no right answer to judge by.
+    Measured,
+    /// Every judged run diverged.
+    Diverged,
+    /// No run learned the training lengths: says nothing about generalisation.
+    FailsToTrain,
+    /// Every run that learned the training lengths breaks beyond them, from this length on in the median.
+    FailsToGeneralise(f64),
+    /// Some runs that learned the training lengths break beyond them, others hold.
+    Mixed(f64),
+    /// Every run that learned the training lengths holds beyond them.
+    Generalises,
+}
+
+/// A mean over runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// The mean.
+    pub mean: f64,
+    /// Bootstrap interval over seeds; `None` for a single run.
+    pub interval: Option<Interval>,
+    /// Runs.
+    pub n: usize,
+}
+
+/// Both accuracies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scores {
+    /// Share of labels that are right.
+    pub token: Estimate,
+    /// Share of sequences whose every label is right.
+    pub exact: Estimate,
+}
+
+impl Scores {
+    /// The one that `metric` names.
+    pub fn of(&self, metric: Metric) -> Estimate {
+        match metric {
+            Metric::Exact => self.exact,
+            Metric::Token => self.token,
+        }
+    }
+
+    fn over(accuracies: &[Accuracy]) -> Option<Scores> {
+        let estimate = |metric| {
+            let values: Vec<f64> = accuracies.iter().map(|a| a.of(metric)).collect();
+            Some(Estimate {
+                mean: mean(&values)?,
+                interval: interval_over_seeds(&values),
+                n: values.len(),
+            })
+        };
+        Some(Scores {
+            token: estimate(Metric::Token)?,
+            exact: estimate(Metric::Exact)?,
+        })
+    }
+}
+
+/// One length bin of a cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BinSummary {
+    /// Shortest length.
+    pub from: usize,
+    /// Longest length.
+    pub to: usize,
+    /// Fewest different sequences that a run was scored on.
+    pub distinct: usize,
+    /// Over all finished runs.
+    pub all: Scores,
+    /// Over the runs that learned the training lengths: the conditional mean that Huang et al. (2024) publish.
+    pub fitting: Option<Scores>,
+    /// What the best trivial predictor scores, mean over runs.
+    pub chance: Accuracy,
+}
+
+/// One length of a cell's curve.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LengthSummary {
+    /// The task's length.
+    pub length: usize,
+    /// Over all finished runs.
+    pub all: Scores,
+    /// What the best trivial predictor scores, mean over runs.
+    pub chance: Accuracy,
+}
+
+/// Published numbers beside ours.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PublishedBins {
+    /// Paper and table.
+    pub source: String,
+    /// Which accuracy they are.
+    pub metric: Metric,
+    /// Percent by bin.
+    pub percent: Vec<f64>,
+    /// Ours minus theirs, in points, where both exist. Ours is the mean over the fitting seeds if any fit, as published
+    /// means usually are, else over all.
+    pub difference: Vec<Option<f64>>,
+}
+
+impl Summary {
+    /// Condenses a grid by task and `by`, any axis key (default `position`). Runs without that key share the column
+    /// `(not set)`.
+    pub fn new(results: &Results, by: Option<&str>) -> Summary {
+        let by = by.unwrap_or("position");
+        let column_of = |run: &Run| {
+            run.planned
+                .setting(by)
+                .unwrap_or_else(|| "(not set)".to_owned())
+        };
+        let (mut tasks, mut columns) = (Vec::new(), Vec::new());
+        let mut counts = Counts::default();
+        let axis = results.grid.axes.iter().find(|axis| axis.key == by);
+        for run in &results.runs {
+            counts.add(&run.state);
+            push_new(&mut tasks, run.planned.task.clone());
+            push_new(&mut columns, column_of(run));
+        }
+        // The axis gives the order when its values are the labels; the runs' order is the fallback.
+        if let Some(axis) = axis {
+            let place = |c: &String| axis.values.iter().position(|v| v == c);
+            columns.sort_by_key(|c| place(c).unwrap_or(usize::MAX));
+        }
+        let metrics: Vec<Metric> = results.finished().map(|(_, e)| e.metric).collect();
+        let token = metrics.iter().filter(|m| **m == Metric::Token).count();
+        let metric = if token * 2 > metrics.len() {
+            Metric::Token
+        } else {
+            Metric::Exact
+        };
+        let mut cells = Vec::new();
+        let mut mixed = Vec::new();
+        for task in &tasks {
+            for column in &columns {
+                let runs: Vec<&Run> = results
+                    .runs
+                    .iter()
+                    .filter(|run| run.planned.task == *task && column_of(run) == *column)
+                    .collect();
+                if runs.is_empty() {
+                    continue;
+                }
+                varying(&runs, by, &results.grid.axes, &mut mixed);
+                cells.push(Cell::of(
+                    task,
+                    column,
+                    &runs,
+                    metric,
+                    &results.grid.published,
+                ));
+            }
+        }
+        Summary {
+            by: by.to_owned(),
+            tasks,
+            columns,
+            cells,
+            metric,
+            mixed,
+            counts,
+        }
+    }
+
+    /// The cells of one task, in the order of the columns.
+    pub fn of_task<'a>(&'a self, task: &'a str) -> impl Iterator<Item = &'a Cell> {
+        self.cells.iter().filter(move |cell| cell.task == task)
+    }
+
+    /// The cell of a task and a column, if it is planned.
+    pub fn cell(&self, task: &str, column: &str) -> Option<&Cell> {
+        self.cells.iter().find(|cell| cell.task == task && cell.column == column)
+    }
+
+    /// A column's index, which is its colour.
+    pub fn column_index(&self, column: &str) -> usize {
+        self.columns.iter().position(|c| c == column).unwrap_or(0)
+    }
+}
+
+impl Cell {
+    fn of(
+        task: &str,
+        column: &str,
+        runs: &[&Run],
+        fallback: Metric,
+        published: &[Published],
+    ) -> Cell {
+        let mut counts = Counts::default();
+        let mut done: Vec<&Evaluation> = Vec::new();
+        for run in runs {
+            counts.add(&run.state);
+            if let RunState::Done(evaluation) = &run.state {
+                done.push(evaluation);
+            }
+        }
+        let breaks: Vec<f64> = done
+            .iter()
+            .filter_map(|e| match e.outcome {
+                Outcome::FailsToGeneralise { breaks_at } => Some(breaks_at as f64),
+                _ => None,
+            })
+            .collect();
+        let breaks_at = median(&breaks);
+        let bins = bins(&done);
+        let published = published
+            .iter()
+            .filter(|p| runs.iter().all(|run| p.fits(run)))
+            .map(|p| PublishedBins::beside(p, &bins))
+            .collect();
+        Cell {
+            task: task.to_owned(),
+            column: column.to_owned(),
+            counts,
+            metric: done.first().map_or(fallback, |e| e.metric),
+            train_lengths: done.first().map(|e| e.train_lengths),
+            curve: curve(&done),
+            bins,
+            breaks_at,
+            published,
+            finding: finding(&counts, breaks_at),
+        }
+    }
+
+    /// The bins beyond the training lengths.
+    pub fn beyond(&self) -> &[BinSummary] {
+        self.bins.get(1..).unwrap_or_default()
+    }
+
+    /// The longest length that was scored.
+    pub fn longest(&self) -> Option<usize> {
+        self.bins.iter().map(|bin| bin.to).max()
+    }
+}
+
+impl Published {
+    fn fits(&self, run: &Run) -> bool {
+        let same = |wanted: &Option<String>, found: &str| {
+            wanted.as_deref().is_none_or(|wanted| wanted == found)
+        };
+        same(&self.task, &run.planned.task) && same(&self.position, &run.planned.position)
+    }
+}
+
+impl PublishedBins {
+    fn beside(published: &Published, bins: &[BinSummary]) -> PublishedBins {
+        let difference = published
+            .percent
+            .iter()
+            .enumerate()
+            .map(|(i, theirs)| {
+                let bin = bins.get(i)?;
+                let ours = bin.fitting.unwrap_or(bin.all).of(published.metric).mean;
+                Some(ours * 100.0 - theirs)
+            })
+            .collect();
+        PublishedBins {
+            source: published.source.clone(),
+            metric: published.metric,
+            percent: published.percent.clone(),
+            difference,
+        }
+    }
+}
+
+fn finding(counts: &Counts, breaks_at: Option<f64>) -> Finding {
+    match (counts.judged(), counts.fit(), breaks_at) {
+        (0, _, _) if counts.measured > 0 => Finding::Measured,
+        (0, _, _) => Finding::Unfinished,
+        (_, 0, _) if counts.fail_to_train == 0 => Finding::Diverged,
+        (_, 0, _) => Finding::FailsToTrain,
+        (_, _, None) => Finding::Generalises,
+        (_, _, Some(at)) if counts.generalise == 0 => Finding::FailsToGeneralise(at),
+        (_, _, Some(at)) => Finding::Mixed(at),
+    }
+}
+
+fn fits(evaluation: &Evaluation) -> bool {
+    matches!(
+        evaluation.outcome,
+        Outcome::Generalises | Outcome::FailsToGeneralise { .. }
+    )
+}
+
+/// Bins in the order in which the runs list them; runs that list others (an axis may change the lengths) add theirs.
+fn bins(done: &[&Evaluation]) -> Vec<BinSummary> {
+    let mut ranges = Vec::new();
+    for bin in done.iter().flat_map(|e| &e.bins) {
+        push_new(&mut ranges, (bin.from, bin.to));
+    }
+    let of = |range: (usize, usize), wanted: fn(&Evaluation) -> bool| {
+        done.iter()
+            .filter(move |e| wanted(e))
+            .flat_map(|e| &e.bins)
+            .filter(move |bin| (bin.from, bin.to) == range)
+    };
+    ranges
+        .into_iter()
+        .filter_map(|range| {
+            let accuracies: Vec<Accuracy> = of(range, |_| true).map(|b| b.accuracy).collect();
+            let fitting: Vec<Accuracy> = of(range, fits).map(|b| b.accuracy).collect();
+            let chances: Vec<Accuracy> = of(range, |_| true).map(|b| b.chance).collect();
+            Some(BinSummary {
+                from: range.0,
+                to: range.1,
+                distinct: of(range, |_| true).map(|b| b.distinct).min()?,
+                all: Scores::over(&accuracies)?,
+                fitting: Scores::over(&fitting),
+                chance: mean_accuracy(&chances)?,
+            })
+        })
+        .collect()
+}
+
+fn curve(done: &[&Evaluation]) -> Vec<LengthSummary> {
+    let mut lengths: Vec<usize> = done
+        .iter()
+        .flat_map(|e| &e.curve)
+        .map(|point| point.length)
+        .collect();
+    lengths.sort_unstable();
+    lengths.dedup();
+    lengths
+        .into_iter()
+        .filter_map(|length| {
+            let (accuracies, chances): (Vec<Accuracy>, Vec<Accuracy>) = done
+                .iter()
+                .flat_map(|e| &e.curve)
+                .filter(|point| point.length == length)
+                .map(|point| (point.accuracy, point.chance))
+                .unzip();
+            Some(LengthSummary {
+                length,
+                all: Scores::over(&accuracies)?,
+                chance: mean_accuracy(&chances)?,
+            })
+        })
+        .collect()
+}
+
+fn mean_accuracy(of: &[Accuracy]) -> Option<Accuracy> {
+    let part = |metric| mean(&of.iter().map(|a| a.of(metric)).collect::<Vec<_>>());
+    Some(Accuracy {
+        token: part(Metric::Token)?,
+        exact: part(Metric::Exact)?,
+    })
+}
+
+fn varying(runs: &[&Run], by: &str, axes: &[Axis], mixed: &mut Vec<String>) {
+    let keys = axes.iter().map(|axis| axis.key.as_str());
+    for key in keys.chain(["position"]) {
+        let mut values: Vec<Option<String>> = Vec::new();
+        for run in runs {
+            push_new(&mut values, run.planned.setting(key));
+        }
+        if key != by && values.len() > 1 {
+            push_new(mixed, key.to_owned());
+        }
+    }
+}
+
+fn push_new<T: PartialEq>(list: &mut Vec<T>, value: T) {
+    if !list.contains(&value) {
+        list.push(value);
+    }
+}

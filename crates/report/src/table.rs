@@ -1,0 +1,274 @@
+//! The summary for a terminal: one block a task.
+
+use comfy_table::{
+    Attribute, Cell as Field, CellAlignment, Color, ContentArrangement, Table, presets,
+};
+
+use crate::record::Metric;
+use crate::summary::{Cell, Counts, Estimate, Finding, Summary};
+use crate::verdict::{verdict, whole};
+
+/// How the table may look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableStyle {
+    /// Characters a line may have.
+    pub width: u16,
+    /// Whether escape codes may be used.
+    pub colour: bool,
+}
+
+/// Below this width the intervals are left out rather than broken over lines.
+const WIDTH_FOR_INTERVALS: usize = 24;
+
+/// One block a task: a row for each encoding with seeds, fit, every bin and the length at which it breaks; chance as the last
+/// row; published numbers with the difference below the row they belong to; the verdict in words at the end.
+pub fn terminal_table(summary: &Summary, style: TableStyle) -> String {
+    let mut out = String::new();
+    for task in &summary.tasks {
+        out.push_str(&block(summary, task, style));
+        out.push('\n');
+    }
+    for line in verdict(summary).lines() {
+        out.push_str(&wrapped(line, usize::from(style.width)));
+    }
+    out
+}
+
+fn block(summary: &Summary, task: &str, style: TableStyle) -> String {
+    let cells: Vec<&Cell> = summary.of_task(task).collect();
+    let metric = cells.first().map_or(summary.metric, |c| c.metric);
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    for bin in cells.iter().flat_map(|c| &c.bins) {
+        if !ranges.contains(&(bin.from, bin.to)) {
+            ranges.push((bin.from, bin.to));
+        }
+    }
+    let intervals = usize::from(style.width) >= 44 + WIDTH_FOR_INTERVALS * ranges.len();
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(style.width);
+    if style.colour {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    let mut header = vec![plain(&clean(&summary.by)), plain("seeds"), plain("fit")];
+    for (index, (from, to)) in ranges.iter().enumerate() {
+        let lengths = format!("{from}–{to}");
+        header.push(plain(&if index == 0 {
+            format!("{lengths} (trained)")
+        } else {
+            lengths
+        }));
+    }
+    header.push(plain("breaks at"));
+    table.set_header(header);
+    for cell in &cells {
+        table.add_row(row(cell, &ranges, metric, intervals));
+        if cell.counts.fit() > 0 && cell.counts.fit() < cell.counts.judged() {
+            table.add_row(fitting_row(cell, &ranges, metric, intervals));
+        }
+        for index in 0..cell.published.len() {
+            table.add_row(published_row(cell, index, &ranges));
+        }
+    }
+    if !ranges.is_empty() {
+        table.add_row(chance_row(&cells, &ranges, metric));
+    }
+    for (index, column) in table.column_iter_mut().enumerate() {
+        if index > 0 {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let name = match metric {
+        Metric::Exact => "exact match",
+        Metric::Token => "labels right",
+    };
+    let lines: Vec<String> = table.lines().map(|l| l.trim_end().to_owned()).collect();
+    format!("{} ({name}, %)\n{}\n", clean(task), lines.join("\n"))
+}
+
+fn row(cell: &Cell, ranges: &[(usize, usize)], metric: Metric, intervals: bool) -> Vec<Field> {
+    let mut row = vec![
+        plain(&clean(&cell.column)).add_attribute(Attribute::Bold),
+        plain(&seeds(&cell.counts)),
+        plain(&fit(&cell.counts)),
+    ];
+    for range in ranges {
+        let bin = cell.bins.iter().find(|b| (b.from, b.to) == *range);
+        row.push(bin.map_or(plain(""), |bin| {
+            let estimate = bin.all.of(metric);
+            let field = plain(&percent(&estimate, intervals));
+            field.fg(colour(relative(estimate.mean, bin.chance.of(metric))))
+        }));
+    }
+    row.push(plain(&ending(cell)));
+    row
+}
+
+fn fitting_row(
+    cell: &Cell,
+    ranges: &[(usize, usize)],
+    metric: Metric,
+    intervals: bool,
+) -> Vec<Field> {
+    let fit = cell.counts.fit().to_string();
+    let mut row = vec![plain("  the seeds that fit"), plain(&fit), plain("")];
+    for range in ranges {
+        let bin = cell.bins.iter().find(|b| (b.from, b.to) == *range);
+        let fitting = bin.and_then(|b| b.fitting);
+        row.push(plain(
+            &fitting.map_or(String::new(), |s| percent(&s.of(metric), intervals)),
+        ));
+    }
+    row.push(plain(""));
+    row
+}
+
+fn published_row(cell: &Cell, index: usize, ranges: &[(usize, usize)]) -> Vec<Field> {
+    let Some(published) = cell.published.get(index) else {
+        return Vec::new();
+    };
+    let metric = match published.metric {
+        Metric::Exact => "exact",
+        Metric::Token => "token",
+    };
+    let mut row = vec![
+        plain(&format!("  {} ({metric})", clean(&published.source))),
+        plain(""),
+        plain(""),
+    ];
+    for range in ranges {
+        let at = cell.bins.iter().position(|b| (b.from, b.to) == *range);
+        let text = at.and_then(|at| {
+            let theirs = published.percent.get(at)?;
+            Some(match published.difference.get(at).copied().flatten() {
+                Some(difference) => format!("{theirs:.1} ({})", signed(difference)),
+                None => format!("{theirs:.1}"),
+            })
+        });
+        row.push(plain(&text.unwrap_or_default()));
+    }
+    row.push(plain("(ours − theirs)"));
+    row
+}
+
+fn chance_row(cells: &[&Cell], ranges: &[(usize, usize)], metric: Metric) -> Vec<Field> {
+    let mut row = vec![plain("chance"), plain(""), plain("")];
+    for range in ranges {
+        let values: Vec<f64> = cells
+            .iter()
+            .flat_map(|c| &c.bins)
+            .filter(|b| (b.from, b.to) == *range)
+            .map(|b| b.chance.of(metric))
+            .collect();
+        let mean = crate::statistics::mean(&values);
+        row.push(plain(
+            &mean.map_or(String::new(), |m| format!("{:.1}", m * 100.0)),
+        ));
+    }
+    row.push(plain(""));
+    row
+}
+
+/// 0 at chance, 1 at perfect; below chance is 0.
+pub(crate) fn relative(accuracy: f64, chance: f64) -> f64 {
+    if chance >= 1.0 {
+        return if accuracy >= 1.0 { 1.0 } else { 0.0 };
+    }
+    ((accuracy - chance) / (1.0 - chance)).clamp(0.0, 1.0)
+}
+
+pub(crate) fn signed(points: f64) -> String {
+    let rounded = (points * 10.0).round() / 10.0;
+    if rounded == 0.0 {
+        "±0.0".to_owned()
+    } else if rounded > 0.0 {
+        format!("+{rounded:.1}")
+    } else {
+        format!("−{:.1}", -rounded)
+    }
+}
+
+/// Runs that have ended, of those planned.
+pub(crate) fn seeds(counts: &Counts) -> String {
+    if counts.done() == counts.planned {
+        counts.planned.to_string()
+    } else {
+        format!("{}/{}", counts.done(), counts.planned)
+    }
+}
+
+/// Runs that learned the training lengths, of those judged.
+pub(crate) fn fit(counts: &Counts) -> String {
+    match counts.judged() {
+        0 => "–".to_owned(),
+        judged => format!("{}/{judged}", counts.fit()),
+    }
+}
+
+/// What the last column says of a cell.
+pub(crate) fn ending(cell: &Cell) -> String {
+    match cell.finding {
+        Finding::Unfinished => "not finished".to_owned(),
+        Finding::Measured => "–".to_owned(),
+        Finding::Diverged => "diverged".to_owned(),
+        Finding::FailsToTrain => "did not train".to_owned(),
+        Finding::FailsToGeneralise(at) => whole(at),
+        Finding::Mixed(at) => format!(
+            "{} ({} of {})",
+            whole(at),
+            cell.counts.fail_to_generalise,
+            cell.counts.fit()
+        ),
+        Finding::Generalises => "holds".to_owned(),
+    }
+}
+
+fn percent(estimate: &Estimate, interval: bool) -> String {
+    let mean = estimate.mean * 100.0;
+    match estimate.interval.filter(|_| interval) {
+        Some(i) => format!("{mean:.1} [{:.1}, {:.1}]", i.low * 100.0, i.high * 100.0),
+        None => format!("{mean:.1}"),
+    }
+}
+
+fn colour(relative: f64) -> Color {
+    match relative {
+        r if r >= 0.9 => Color::Green,
+        r if r >= 0.3 => Color::Yellow,
+        _ => Color::Red,
+    }
+}
+
+fn plain(text: &str) -> Field {
+    Field::new(text)
+}
+
+/// A name from a config may hold escape sequences: they do not reach the terminal.
+fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+fn wrapped(line: &str, width: usize) -> String {
+    let mut out = String::new();
+    let mut used = 0;
+    for word in clean(line).split(' ') {
+        let long = word.chars().count();
+        if used > 0 && used + 1 + long > width.max(40) {
+            out.push_str("\n  ");
+            used = 2;
+        } else if used > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += long;
+    }
+    out.push('\n');
+    out
+}

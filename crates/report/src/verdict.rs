@@ -1,0 +1,298 @@
+//! What the numbers mean, in sentences.
+
+use crate::summary::{Cell, Finding, Summary};
+
+/// The grid's verdict in parts, for whoever lays it out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// How many runs have ended, and what became of the others.
+    pub progress: String,
+    /// One entry for each task, in the grid's order.
+    pub tasks: Vec<TaskVerdict>,
+    /// Whether the order-free control passes.
+    pub control: Control,
+    /// The control's status as a sentence.
+    pub control_text: String,
+    /// What limits the numbers above.
+    pub caveats: Vec<String>,
+}
+
+/// What is said of one task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskVerdict {
+    /// What the task is called.
+    pub task: String,
+    /// One to five sentences.
+    pub text: String,
+}
+
+/// The order-free bag control: a task that needs no word order must be passed by every encoding, or the failures on the
+/// other tasks may be the setup's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Every encoding passes.
+    Passes,
+    /// Some encoding does not.
+    Fails,
+    /// Not every encoding has ended.
+    Unfinished,
+    /// The grid has none.
+    Absent,
+}
+
+/// The verdict as plain text: progress, one line a task, the control, the caveats.
+pub fn verdict(summary: &Summary) -> String {
+    let parts = Verdict::of(summary);
+    let mut lines = vec![parts.progress];
+    for task in parts.tasks {
+        lines.push(format!("{}: {}", task.task, task.text));
+    }
+    lines.push(parts.control_text);
+    lines.extend(parts.caveats);
+    lines.join("\n")
+}
+
+impl Verdict {
+    /// Judges a summary.
+    pub fn of(summary: &Summary) -> Verdict {
+        let (control, control_text) = control(summary);
+        let tasks = summary
+            .tasks
+            .iter()
+            .map(|task| TaskVerdict {
+                task: task.clone(),
+                text: task_text(summary, task),
+            })
+            .collect();
+        Verdict {
+            progress: progress(summary),
+            tasks,
+            control,
+            control_text,
+            caveats: caveats(summary),
+        }
+    }
+}
+
+/// Whether a task is an order-free control by its name.
+pub(crate) fn is_control(task: &str) -> bool {
+    task.to_lowercase().starts_with("majority")
+}
+
+fn progress(summary: &Summary) -> String {
+    let c = &summary.counts;
+    if c.done() == c.planned {
+        return match c.planned {
+            1 => "The one run has finished.".to_owned(),
+            n => format!("All {n} runs have finished."),
+        };
+    }
+    let mut rest = Vec::new();
+    for (n, word) in [
+        (c.running, "under way"),
+        (c.waiting, "waiting"),
+        (c.unreadable, "unreadable"),
+    ] {
+        if n > 0 {
+            rest.push(format!("{n} {word}"));
+        }
+    }
+    format!(
+        "{} of {} runs have finished ({}).",
+        c.done(),
+        c.planned,
+        rest.join(", ")
+    )
+}
+
+fn task_text(summary: &Summary, task: &str) -> String {
+    let cells: Vec<&Cell> = summary.of_task(task).collect();
+    let ended = cells
+        .iter()
+        .filter(|c| c.finding != Finding::Unfinished)
+        .count();
+    let mut sentences = Vec::new();
+    let mut say = |wanted: &dyn Fn(&Cell) -> Option<String>, sentence: &dyn Fn(&str) -> String| {
+        let named: Vec<String> = cells.iter().filter_map(|cell| wanted(cell)).collect();
+        if named.is_empty() {
+            return;
+        }
+        // "every encoding" only where it saves reading: with details in the names they stay.
+        let plain = named.iter().all(|n| !n.contains(" ("));
+        let all = named.len() == ended && ended == cells.len() && named.len() > 2 && plain;
+        let who = if all {
+            format!("every {}", noun(summary))
+        } else {
+            join(&named)
+        };
+        sentences.push(sentence(&who));
+    };
+    let name = |cell: &Cell| title(summary, cell);
+    let longest = cells.iter().filter_map(|c| c.longest()).max().unwrap_or(0);
+    let trained = cells.iter().find_map(|c| c.train_lengths);
+    let trained = trained.map_or("the training lengths".to_owned(), |(from, to)| {
+        format!("the training lengths {from}–{to}")
+    });
+    say(
+        &|c| (c.finding == Finding::Generalises).then(|| name(c)),
+        &|who| format!("Holds up to length {longest} with {who}."),
+    );
+    say(
+        &|c| match c.finding {
+            Finding::FailsToGeneralise(at) => {
+                Some(format!("{} (from length {} on)", name(c), whole(at)))
+            }
+            _ => None,
+        },
+        &|who| format!("Learned on {trained}, but breaks beyond them with {who}."),
+    );
+    say(
+        &|c| match c.finding {
+            Finding::Mixed(at) => Some(format!(
+                "{} ({} of {} seeds that learned it break, from about length {} on)",
+                name(c),
+                c.counts.fail_to_generalise,
+                c.counts.fit(),
+                whole(at)
+            )),
+            _ => None,
+        },
+        &|who| format!("Depends on the seed with {who}."),
+    );
+    say(
+        &|c| {
+            (c.finding == Finding::FailsToTrain)
+                .then(|| format!("{} (0 of {} seeds)", name(c), c.counts.judged()))
+        },
+        &|who| {
+            format!(
+                "Not even learned on {trained} with {who}: a failure to train, which says nothing about generalisation."
+            )
+        },
+    );
+    say(
+        &|c| (c.finding == Finding::Diverged).then(|| name(c)),
+        &|who| format!("Training diverged with {who}."),
+    );
+    say(
+        &|c| {
+            let partial = c.counts.fit() > 0 && c.counts.fit() < c.counts.judged();
+            partial.then(|| {
+                format!(
+                    "{} ({} of {} seeds)",
+                    name(c),
+                    c.counts.fit(),
+                    c.counts.judged()
+                )
+            })
+        },
+        &|who| {
+            format!(
+                "Not every seed learned {trained} with {who}; the verdict is about those that did."
+            )
+        },
+    );
+    say(
+        &|c| (c.finding == Finding::Measured).then(|| name(c)),
+        &|who| format!("Measured without a right answer to judge by, with {who}."),
+    );
+    say(
+        &|c| (c.finding == Finding::Unfinished).then(|| name(c)),
+        &|who| format!("No finished run yet with {who}."),
+    );
+    sentences.join(" ")
+}
+
+fn control(summary: &Summary) -> (Control, String) {
+    let cells: Vec<&Cell> = summary
+        .cells
+        .iter()
+        .filter(|cell| is_control(&cell.task))
+        .collect();
+    if cells.is_empty() {
+        return (
+            Control::Absent,
+            "No order-free control: add a `majority` task, or a failure may be the setup's and not the encoding's."
+                .to_owned(),
+        );
+    }
+    let failing: Vec<String> = cells
+        .iter()
+        .filter(|c| {
+            !matches!(
+                c.finding,
+                Finding::Generalises | Finding::Unfinished | Finding::Measured
+            )
+        })
+        .map(|c| format!("{} with {}", c.task, title(summary, c)))
+        .collect();
+    if !failing.is_empty() {
+        return (
+            Control::Fails,
+            format!(
+                "The order-free control fails: {}. It needs no word order, so look at the setup (training length, \
+                 learning rate, size) before blaming an encoding.",
+                join(&failing)
+            ),
+        );
+    }
+    if cells
+        .iter()
+        .any(|c| !matches!(c.finding, Finding::Generalises) || c.counts.done() < c.counts.planned)
+    {
+        return (
+            Control::Unfinished,
+            "The order-free control has not finished; until then a failure may be the setup's.".to_owned(),
+        );
+    }
+    (
+        Control::Passes,
+        format!(
+            "The order-free control (majority) passes with every {}: what fails elsewhere is not a fault of the setup as a whole.",
+            noun(summary)
+        ),
+    )
+}
+
+fn caveats(summary: &Summary) -> Vec<String> {
+    let mut caveats = Vec::new();
+    if !summary.mixed.is_empty() {
+        caveats.push(format!(
+            "Each number is also a mean over {}: group by it to see them apart.",
+            join(&summary.mixed)
+        ));
+    }
+    let done = |c: &&Cell| c.counts.done() > 0;
+    if summary.cells.iter().any(|c| done(&c))
+        && summary.cells.iter().filter(done).all(|c| c.counts.done() == 1)
+    {
+        caveats.push("One run for each number: no interval, and another seed may differ.".to_owned());
+    }
+    caveats
+}
+
+fn noun(summary: &Summary) -> String {
+    match summary.by.as_str() {
+        "position" => "encoding".to_owned(),
+        key => format!("value of {key}"),
+    }
+}
+
+fn title(summary: &Summary, cell: &Cell) -> String {
+    match summary.by.as_str() {
+        "position" => cell.column.clone(),
+        key => format!("{key} = {}", cell.column),
+    }
+}
+
+pub(crate) fn whole(length: f64) -> String {
+    format!("{length:.0}")
+}
+
+fn join(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}

@@ -1,0 +1,236 @@
+//! What a configuration must satisfy beyond its types, each rule naming the keys it is about.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use attnlab_tasks::{Task, TaskConfig, TaskError};
+
+use super::lengths::{Lengths, problem_with, shown};
+use super::run::RunConfig;
+
+/// A broken rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    /// Dotted keys that the message is about; it points at the first that the file has.
+    pub(crate) keys: Vec<String>,
+    /// What was found and what was expected.
+    pub(crate) message: String,
+}
+
+/// A task, or why there is none.
+pub(crate) type Built = Rc<Result<Box<dyn Task>, TaskError>>;
+
+/// Tasks already built: a grid has few of them, and a text takes time to read.
+#[derive(Default)]
+pub(crate) struct Tasks(HashMap<String, Built>);
+
+impl Tasks {
+    /// The task of `config`, built on the first call.
+    pub(crate) fn of(&mut self, config: &TaskConfig) -> Built {
+        self.0.entry(format!("{config:?}")).or_insert_with(|| built(config)).clone()
+    }
+}
+
+/// The task of `config`.
+pub(crate) fn built(config: &TaskConfig) -> Built {
+    Rc::new(config.build())
+}
+
+/// Every rule that `run` breaks.
+pub(crate) fn findings(run: &RunConfig, task: &Built) -> Vec<Finding> {
+    let mut found = Findings(Vec::new());
+    found.train(run);
+    found.eval(run);
+    found.model(run);
+    match task.as_ref() {
+        // What follows takes what comes before for granted.
+        Ok(task) => {
+            if found.0.is_empty() {
+                found.lengths(run, task.as_ref());
+            }
+            if found.0.is_empty() {
+                found.whole_model(run, task.as_ref());
+            }
+        }
+        Err(error) => found.0.push(task_finding(error)),
+    }
+    found.0
+}
+
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn rule(&mut self, holds: bool, key: &str, message: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(Finding { keys: vec![key.to_string()], message: format!("`{key}` {}", message()) });
+        }
+    }
+
+    fn between(&mut self, key: &str, value: usize, least: usize, most: usize) {
+        self.rule((least..=most).contains(&value), key, || {
+            format!("is {value}, but should be {least} to {most}")
+        });
+    }
+
+    fn train(&mut self, run: &RunConfig) {
+        let t = &run.train;
+        self.between("train.steps", t.steps, 1, 1_000_000_000);
+        self.between("train.batch_size", t.batch_size, 1, 1_000_000);
+        if let Some(problem) = problem_with(t.lengths) {
+            self.rule(false, "train.lengths", || format!("is no range: {problem}"));
+        }
+        self.rule(t.steps == 0 || t.warmup <= t.steps, "train.warmup", || {
+            format!("is {}, longer than the whole run of {} steps", t.warmup, t.steps)
+        });
+        for (key, value) in [("train.learning_rate", t.learning_rate), ("train.eps", t.eps)] {
+            self.rule(value > 0.0 && value.is_finite(), key, || {
+                format!("is {value}, but should be a positive number")
+            });
+        }
+        self.rule(t.weight_decay >= 0.0 && t.weight_decay.is_finite(), "train.weight_decay", || {
+            format!("is {}, but should be 0 or more", t.weight_decay)
+        });
+        if let Some(bound) = t.clip_norm {
+            self.rule(bound > 0.0, "train.clip_norm", || {
+                format!("is {bound}, but should be a positive number; `inf` never clips")
+            });
+        }
+        self.rule((0.0..=1.0).contains(&t.floor), "train.floor", || {
+            format!("is {}, but should be a fraction of the learning rate, 0 to 1", t.floor)
+        });
+        for (key, value) in [("train.beta1", t.beta1), ("train.beta2", t.beta2)] {
+            self.rule((0.0..1.0).contains(&value), key, || {
+                format!("is {value}, but should be at least 0 and below 1")
+            });
+        }
+        if let Some(bar) = t.stop_at {
+            self.rule(bar > 0.0 && bar <= 1.0, "train.stop_at", || {
+                format!("is {bar}, but should be an accuracy above 0 and at most 1; leave it out to train to the end")
+            });
+        }
+        for (i, step) in t.map_steps.iter().enumerate().filter(|(_, step)| t.steps > 0 && **step > t.steps) {
+            let message =
+                format!("`train.map_steps` asks for step {step}, but the run has {} steps", t.steps);
+            let keys = vec![format!("train.map_steps.{i}"), "train.map_steps".to_string()];
+            self.0.push(Finding { keys, message });
+        }
+    }
+
+    fn eval(&mut self, run: &RunConfig) {
+        let e = &run.eval;
+        self.between("eval.samples", e.samples, 1, 10_000_000);
+        self.rule(e.solved > 0.0 && e.solved <= 1.0, "eval.solved", || {
+            format!("is {}, but should be an accuracy above 0 and at most 1", e.solved)
+        });
+        let trained = run.train.lengths;
+        let Some(&first) = e.bins.first() else {
+            self.rule(false, "eval.bins", || "is empty; leave it out for the default bins".to_string());
+            return;
+        };
+        for (i, &bin) in e.bins.iter().enumerate() {
+            if let Some(problem) = problem_with(bin) {
+                self.bin(i, problem);
+            }
+        }
+        if first[0] < trained[0] || first[1] > trained[1] {
+            let (first, trained) = (shown(first), shown(trained));
+            self.bin(0, format!("the first bin holds training lengths, but {first} is not within {trained}"));
+        }
+        for (i, pair) in e.bins.windows(2).enumerate() {
+            let &[before, bin] = pair else { continue };
+            if bin[0] <= before[1] {
+                let how = if bin[1] < before[0] { "lies below" } else { "overlaps" };
+                let (bin, before) = (shown(bin), shown(before));
+                self.bin(
+                    i + 1,
+                    format!("{bin} {how} the bin before it, {before}; bins ascend and share no length"),
+                );
+            } else if bin[0] <= trained[1] {
+                let (bin, trained) = (shown(bin), shown(trained));
+                let rule = "only the first bin may hold those";
+                self.bin(i + 1, format!("{bin} begins within the training lengths {trained}; {rule}"));
+            }
+        }
+    }
+
+    fn bin(&mut self, index: usize, message: String) {
+        let keys = vec![format!("eval.bins.{index}"), "eval.bins".to_string(), "train.lengths".to_string()];
+        self.0.push(Finding { keys, message: format!("`eval.bins`: {message}") });
+    }
+
+    fn model(&mut self, run: &RunConfig) {
+        if let Err(error) = run.model.validate() {
+            let key = format!("model.{}", error.field);
+            let message = format!("`{key}`: {}", error.problem);
+            // The heads' number may stand in the defaults while the width is what was written.
+            let others =
+                ["model.d_model", "model.n_heads", "model.n_kv_heads", "model.norm_placement", "model.mlp"];
+            let related =
+                others.into_iter().filter(|k| *k != key && error.problem.contains(&k["model.".len()..]));
+            let keys = std::iter::once(key.clone()).chain(related.map(String::from)).collect();
+            self.0.push(Finding { keys, message });
+        }
+    }
+
+    /// Every range of lengths has strings, and none goes beyond the task's longest.
+    fn lengths(&mut self, run: &RunConfig, task: &dyn Task) {
+        let bins = run.eval.bins.iter().enumerate();
+        let bins =
+            bins.map(|(i, bin)| ("eval.bins", vec![format!("eval.bins.{i}"), "eval.bins".to_string()], *bin));
+        let trained = ("train.lengths", vec!["train.lengths".to_string()], run.train.lengths);
+        for (key, keys, lengths) in std::iter::once(trained).chain(bins) {
+            if let Some(message) = unusable(lengths, task) {
+                self.0.push(Finding { keys, message: format!("`{key}`: {message}") });
+                // The ranges beyond it would only repeat it.
+                return;
+            }
+        }
+    }
+
+    fn whole_model(&mut self, run: &RunConfig, task: &dyn Task) {
+        let model = run.model_config(task);
+        if let Err(error) = run.position.validate(&model.position_shape()) {
+            self.0.push(position_finding(&error));
+        } else if let Err(error) = model.validate() {
+            let key = format!("model.{}", error.field);
+            self.0.push(Finding { message: format!("`{key}`: {}", error.problem), keys: vec![key] });
+        }
+    }
+}
+
+/// Why no batch could be drawn for `lengths`.
+fn unusable(lengths: Lengths, task: &dyn Task) -> Option<String> {
+    match task.max_length() {
+        Some(max) if lengths[1] > max => Some(format!(
+            "{} goes beyond the longest string of the task `{}`, which has length {max}; end at {max} or enlarge the task",
+            shown(lengths),
+            task.label()
+        )),
+        _ if !(lengths[0]..=lengths[1]).any(|length| task.admits(length)) => {
+            Some(format!("the task `{}` has no string of length {}", task.label(), shown(lengths)))
+        }
+        _ => None,
+    }
+}
+
+fn task_finding(error: &TaskError) -> Finding {
+    let (key, message) = match error {
+        TaskError::Config { field, found, expected, remedy, .. } => {
+            let key = format!("task.{field}");
+            let message = format!("`{key}` is {found}, expected {expected}; {remedy}");
+            (key, message)
+        }
+        TaskError::Protocol { .. } => ("task.protocol".to_string(), error.to_string()),
+        TaskError::Bos { .. } => ("task.bos".to_string(), error.to_string()),
+        TaskError::File { .. } => ("task.path".to_string(), error.to_string()),
+        TaskError::Tokenizer { .. } => ("task.tokens".to_string(), error.to_string()),
+        _ => ("task.kind".to_string(), error.to_string()),
+    };
+    Finding { keys: vec![key, "task.kind".to_string()], message }
+}
+
+fn position_finding(error: &attnlab_positions::ConfigError) -> Finding {
+    let key = format!("position.{}", error.field);
+    let message = format!("`{key}`: {}", error.problem);
+    Finding { keys: vec![key, "position.kind".to_string()], message }
+}

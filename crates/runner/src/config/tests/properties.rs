@@ -1,0 +1,85 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const GRID: &str = "seeds = [0, 1]\nposition = [\"none\", { kind = \"rope\", base = 5 }]\n[[grid.cases]]\n\"model.d_model\" = 64\n[[published]]\nsource = \"p\"\nmetric = \"exact\"\npercent = [1, 2, 3]\n";
+
+/// Pieces that mean something to the parser or to the loader.
+const PIECES: &[&str] = &[
+    "",
+    "\"",
+    "'",
+    "[",
+    "]",
+    "[[",
+    "]]",
+    "{",
+    "}",
+    "=",
+    ".",
+    ",",
+    "\n",
+    "#",
+    "-1",
+    "0",
+    "1e999",
+    "nan",
+    "inf",
+    "é",
+    "\u{0}",
+    "\t",
+    "\r",
+    "99999999999999999999",
+    "0x7fffffffffffffff",
+    "true",
+    "kind",
+    "grid",
+    "seeds",
+    "train.",
+    "position",
+    "2020-01-01",
+    "\"\"\"",
+    "= [[1, 1]]",
+    "= {}",
+    "18446744073709551615",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_mutation_or_truncation_of_a_file_panics(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..12, prop::sample::select(PIECES)), 1..5),
+        cut in any::<Option<prop::sample::Index>>(),
+    ) {
+        let mut text: Vec<char> = with_grid(GRID).chars().collect();
+        for (at, length, piece) in edits {
+            let start = at.index(text.len() + 1);
+            let end = (start + length).min(text.len());
+            text.splice(start..end, piece.chars());
+        }
+        if let Some(cut) = cut {
+            text.truncate(cut.index(text.len() + 1));
+        }
+        let text: String = text.into_iter().collect();
+        match load(&text, &[]) {
+            Ok(experiment) => { std::fs::write(format!("/tmp/configlab/ok-{}", text.len()), &text).unwrap();
+                for run in &experiment.runs {
+                    prop_assert_eq!(&RunConfig::from_toml(&run.to_toml().unwrap()).unwrap(), run);
+                }
+            }
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
+    }
+
+    #[test]
+    fn no_set_argument_panics(
+        key in prop::sample::select(&["train.steps", "position", "task", "grid", "grid.seeds", "seed", "name", "eval.bins", "model.x.y", "published", ".", ""][..]),
+        pieces in prop::collection::vec(prop::sample::select(PIECES), 0..5),
+    ) {
+        let argument = format!("{key}={}", pieces.concat());
+        if let Err(error) = load(&with_grid(GRID), &[&argument]) {
+            prop_assert!(!error.to_string().is_empty());
+        }
+    }
+}

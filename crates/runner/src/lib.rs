@@ -1,0 +1,33 @@
+//! Experiments: from a configuration file to run folders.
+//!
+//! ```text
+//! config   a TOML file → Experiment: the grid's runs, each fully resolved; errors with line and caret
+//! execute  runs of a grid, several at a time
+//! train    one run: steps, checkpoints, maps, evaluation; resumes where it was broken off
+//! step     loss and gradient of one batch over micro-batches: the same bytes on any number of threads
+//! evaluate accuracy by length against computed chance, and the outcome
+//! ```
+//! Nothing here prints: what happens is told to a [`Progress`].
+
+pub mod bench;
+pub mod config;
+
+mod checkpoint;
+mod durable;
+mod error;
+mod evaluate;
+mod execute;
+mod feed;
+mod look;
+mod progress;
+mod provenance;
+mod step;
+mod train;
+
+pub use durable::write as write_file;
+pub use error::{Result, RunError};
+pub use evaluate::BaselineCache;
+pub use execute::{Ended, Execution};
+pub use progress::{Event, Progress, Silent};
+pub use step::{StepResult, TrainingStep, micro_batch_rows};
+pub use train::{Resources, run};

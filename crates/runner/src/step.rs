@@ -1,0 +1,143 @@
+//! One optimiser step over micro-batches.
+//!
+//! A batch is cut into micro-batches small enough for their activations to stay in the cache. They are dealt to a
+//! fixed number of lanes; a lane runs its micro-batches in order and sums their gradients, and the lanes' sums are
+//! added in order. Threads take whole lanes. How the work is cut and summed depends on the configuration alone, so
+//! one thread and sixteen give the same bytes.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use attnlab_hooks::NoHooks;
+use attnlab_model::{Dropout, ModelConfig, Transformer};
+use attnlab_ops::{Gradients, Parameters, Streams};
+use attnlab_positions::Places;
+use attnlab_tasks::Batch;
+use candle_core::{DType, Device};
+
+use crate::error::{Result, RunError};
+use crate::feed::Feed;
+
+/// Independent sums of gradients: the most threads that a step can use.
+const LANES: usize = 8;
+
+/// Activations of a micro-batch are kept near this many bytes, a core's share of the cache.
+const MICRO_BATCH_BYTES: usize = 2 << 20;
+
+/// What a batch gave: the loss, and the gradient of its mean over the labels.
+pub struct StepResult {
+    /// Mean loss per label, in nats.
+    pub loss: f64,
+    /// Gradient of that mean.
+    pub gradients: Gradients,
+}
+
+/// How many sequences of `len` tokens make a micro-batch.
+pub fn micro_batch_rows(config: &ModelConfig, len: usize) -> usize {
+    let a = &config.architecture;
+    // Floats kept for the backward pass, per token: norms, q k v z and outputs, the MLP twice, logits.
+    let block = 6 * a.d_model + (2 * a.n_heads + 2 * a.kv_heads()) * a.head_width() + 2 * a.mlp_width();
+    let per_token = 4 * (a.n_layers * block + 2 * config.n_outputs);
+    (MICRO_BATCH_BYTES / (per_token * len.max(1)).max(1)).max(1)
+}
+
+/// Loss and gradient of one batch. `labels` is their number in the whole batch.
+pub struct TrainingStep<'a> {
+    /// The model.
+    pub model: &'a Transformer,
+    /// Its parameters.
+    pub parameters: &'a Parameters,
+    /// Where dropout masks come from.
+    pub streams: Streams,
+    /// Threads to use.
+    pub threads: usize,
+    /// Where tensors live.
+    pub device: &'a Device,
+}
+
+impl TrainingStep<'_> {
+    /// Runs forward and backward over the batch. `step` addresses the dropout masks.
+    pub fn run(&self, batch: &Batch, places: &Places, step: u64) -> Result<StepResult> {
+        let rows = micro_batch_rows(self.model.config(), batch.len).min(batch.rows);
+        let count = batch.rows.div_ceil(rows);
+        let lanes = LANES.min(count);
+        let labels = batch.labelled().max(1) as f64;
+        let lane = |lane: usize| -> Result<(f64, Gradients)> {
+            let mut sum: Option<(f64, Gradients)> = None;
+            for micro in (lane..count).step_by(lanes) {
+                let start = micro * rows;
+                let rows = rows.min(batch.rows - start);
+                let (loss, gradients) = self.micro_batch(batch, start, rows, places, step, micro, labels)?;
+                match &mut sum {
+                    None => sum = Some((loss, gradients)),
+                    Some((losses, summed)) => {
+                        *losses += loss;
+                        summed.add(&gradients)?;
+                    }
+                }
+            }
+            sum.ok_or_else(no_rows)
+        };
+
+        let mut results = run_lanes(lanes, self.threads, lane).into_iter();
+        let (mut loss, mut gradients) = results.next().ok_or_else(no_rows)??;
+        for result in results {
+            let (more, others) = result?;
+            loss += more;
+            gradients.add(&others)?;
+        }
+        Ok(StepResult { loss, gradients })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one micro-batch is addressed by all of them")]
+    fn micro_batch(
+        &self,
+        batch: &Batch,
+        start: usize,
+        rows: usize,
+        places: &Places,
+        step: u64,
+        micro: usize,
+        labels: f64,
+    ) -> Result<(f64, Gradients)> {
+        let masks = Dropout::new(self.streams, (step << 20) | micro as u64);
+        let feed = Feed::new(batch, start, rows, self.device)?;
+        let logits = feed.logits(self.model, &places.slice_rows(start, rows), Some(&masks), &mut NoHooks)?;
+        let loss = (feed.loss(&logits)? / labels)?;
+        let gradients = Gradients::collect(self.parameters, &loss.backward()?)?;
+        Ok((loss.to_dtype(DType::F64)?.to_scalar::<f64>()?, gradients))
+    }
+}
+
+fn no_rows() -> RunError {
+    candle_core::Error::msg("a batch without rows").into()
+}
+
+/// Runs `lane(0..lanes)` on at most `threads` threads; results in lane order.
+fn run_lanes<T: Send>(lanes: usize, threads: usize, lane: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let threads = threads.clamp(1, lanes.max(1));
+    if threads == 1 {
+        return (0..lanes).map(lane).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(lanes));
+    let work = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= lanes {
+                break;
+            }
+            let result = lane(index);
+            done.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((index, result));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let mut done = done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}

@@ -1,0 +1,310 @@
+//! One run, from its configuration to its evaluation, through as many interruptions as it takes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use attnlab_model::Transformer;
+use attnlab_ops::{AdamW, LearningRate, Parameters, Rng, Streams};
+use attnlab_report::record::{Evaluation, MetricLine, Outcome};
+use attnlab_tasks::{Split, Task};
+use candle_core::{DType, Device};
+use rand::Rng as _;
+
+use crate::checkpoint::{self, TrainerState};
+use crate::config::RunConfig;
+use crate::durable;
+use crate::error::{Result, RunError};
+use crate::evaluate::{self, BaselineCache, Evaluator};
+use crate::look::Looker;
+use crate::progress::{Event, Progress};
+use crate::provenance;
+use crate::step::TrainingStep;
+
+/// What a run's result does not depend on.
+pub struct Resources<'a> {
+    /// Threads of one run.
+    pub threads: usize,
+    /// Where tensors live.
+    pub device: Device,
+    /// What trivial predictors score.
+    pub baselines: &'a BaselineCache,
+    /// Told what happens.
+    pub progress: &'a dyn Progress,
+}
+
+/// Does one run in `folder`, or what is left of it, or nothing if it is done.
+pub fn run(config: &RunConfig, folder: &Path, resources: &Resources<'_>) -> Result<Evaluation> {
+    let files = Files::claim(folder, config)?;
+    if let Some(evaluation) = files.finished()? {
+        resources.progress.tell(&config.id(), &Event::Ended { outcome: &evaluation.outcome, already: true });
+        return Ok(evaluation);
+    }
+    let task = config.task.build()?;
+    let mut trainer = Trainer::new(config, task.as_ref(), &files, resources)?;
+    let session = provenance::begin(&files.provenance(), config, trainer.state.step)?;
+    let evaluation = match trainer.train()? {
+        None => trainer.evaluate()?,
+        Some(diverged) => trainer.evaluation(diverged),
+    };
+    files.finish(&evaluation)?;
+    session.end()?;
+    resources.progress.tell(&config.id(), &Event::Ended { outcome: &evaluation.outcome, already: false });
+    Ok(evaluation)
+}
+
+/// The paths of a run folder.
+struct Files(PathBuf);
+
+impl Files {
+    /// Makes the folder, or recognises it as this run's.
+    fn claim(folder: &Path, config: &RunConfig) -> Result<Self> {
+        durable::create_folder(folder)?;
+        let (path, resolved) = (folder.join("config.toml"), config.to_toml()?);
+        match fs::read_to_string(&path) {
+            Ok(found) if found == resolved => {}
+            Ok(_) => {
+                let problem = "holds a run of another configuration; choose another --out or name".to_string();
+                return Err(RunError::Folder { path: folder.to_owned(), problem });
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                durable::sweep(folder)?;
+                if let Some(stranger) = durable::entries(folder)?.first() {
+                    let name = stranger.file_name().unwrap_or_default().to_string_lossy();
+                    let problem = format!("holds `{name}` but no config.toml, so it is not a run folder; choose another --out");
+                    return Err(RunError::Folder { path: folder.to_owned(), problem });
+                }
+                durable::write(&path, resolved.as_bytes())?;
+            }
+            Err(e) => return Err(RunError::file("read", &path)(e)),
+        }
+        let files = Self(folder.to_owned());
+        for part in [folder.to_owned(), files.checkpoints(), files.maps()] {
+            durable::sweep(&part)?;
+        }
+        durable::create_folder(&files.checkpoints())?;
+        durable::create_folder(&files.maps())?;
+        Ok(files)
+    }
+
+    fn checkpoints(&self) -> PathBuf {
+        self.0.join("checkpoints")
+    }
+
+    fn maps(&self) -> PathBuf {
+        self.0.join("maps")
+    }
+
+    fn metrics(&self) -> PathBuf {
+        self.0.join("metrics.jsonl")
+    }
+
+    fn provenance(&self) -> PathBuf {
+        self.0.join("provenance.json")
+    }
+
+    /// The evaluation, if the run is done.
+    fn finished(&self) -> Result<Option<Evaluation>> {
+        if !self.0.join("DONE").exists() {
+            return Ok(None);
+        }
+        let path = self.0.join("eval.json");
+        let text = fs::read_to_string(&path).map_err(RunError::file("read", &path))?;
+        serde_json::from_str(&text).map(Some).map_err(|e| RunError::Folder {
+            path,
+            problem: format!("{e}; delete DONE beside it to evaluate the run again"),
+        })
+    }
+
+    fn finish(&self, evaluation: &Evaluation) -> Result<()> {
+        let text = serde_json::to_string_pretty(evaluation).map_err(candle_core::Error::wrap)?;
+        durable::write(&self.0.join("eval.json"), text.as_bytes())?;
+        durable::write(&self.0.join("DONE"), b"")
+    }
+}
+
+struct Trainer<'a> {
+    config: &'a RunConfig,
+    task: &'a dyn Task,
+    files: &'a Files,
+    resources: &'a Resources<'a>,
+    id: String,
+    streams: Streams,
+    parameters: Parameters,
+    model: Transformer,
+    optimizer: AdamW,
+    learning_rate: LearningRate,
+    /// Training lengths that the task admits.
+    lengths: Vec<usize>,
+    state: TrainerState,
+}
+
+impl<'a> Trainer<'a> {
+    fn new(
+        config: &'a RunConfig,
+        task: &'a dyn Task,
+        files: &'a Files,
+        resources: &'a Resources<'a>,
+    ) -> Result<Self> {
+        let streams = Streams::new(config.seed);
+        let parameters = Parameters::new();
+        let model = Transformer::new(&config.model_config(task), parameters.seeded(streams, DType::F32, &resources.device))?;
+        let mut optimizer = AdamW::new(&parameters, config.train.adamw())?;
+        let lengths = evaluate::lengths_of(task, config.train.lengths, 0);
+        let state = match checkpoint::newest(&files.checkpoints())? {
+            Some(path) => checkpoint::load(&path, &parameters, &mut optimizer, &resources.device)?,
+            None => TrainerState::default(),
+        };
+        durable::truncate(&files.metrics(), state.metrics_bytes)?;
+        let learning_rate = config.train.learning_rate();
+        let id = config.id();
+        Ok(Self {
+            config,
+            task,
+            files,
+            resources,
+            id,
+            streams,
+            parameters,
+            model,
+            optimizer,
+            learning_rate,
+            lengths,
+            state,
+        })
+    }
+
+    /// Trains to the end; `Some` if the run diverged.
+    fn train(&mut self) -> Result<Option<Outcome>> {
+        let train = &self.config.train;
+        let steps = train.steps as u64;
+        self.tell(&Event::Started { step: self.state.step, steps });
+        if self.state.step == 0 {
+            self.write_maps_if_due()?;
+        }
+        let mut lines = String::new();
+        while !self.state.finished {
+            let mut line = match self.step()? {
+                Ok(line) => line,
+                Err(reason) => {
+                    durable::append(&self.files.metrics(), lines.as_bytes())?;
+                    return Ok(Some(Outcome::Diverged { step: self.state.step, reason }));
+                }
+            };
+            let step = self.state.step;
+            let due = |every: usize| every > 0 && step.is_multiple_of(every as u64);
+            if due(train.eval_every) || step == steps {
+                let accuracy = self.evaluator().validate(&self.config.eval)?;
+                line.accuracy = Some(accuracy);
+                let metric = self.config.eval.metric;
+                let stopped = train.stop_at.is_some_and(|bar| accuracy.of(metric) >= bar);
+                self.state.finished = stopped && self.task.has_answer();
+            }
+            self.state.finished |= step >= steps;
+            if due(train.log_every) || line.accuracy.is_some() || step == 1 {
+                self.log(&line, &mut lines)?;
+            }
+            self.write_maps_if_due()?;
+            if due(train.checkpoint_every) || self.state.finished {
+                durable::append(&self.files.metrics(), lines.as_bytes())?;
+                self.state.metrics_bytes += lines.len() as u64;
+                lines.clear();
+                let keep_all = train.keep_checkpoints;
+                let checkpoints = self.files.checkpoints();
+                checkpoint::save(&checkpoints, &self.state, &self.parameters, &self.optimizer, keep_all)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// One optimiser step; the reason if it diverged, in which case the weights are left as they were.
+    fn step(&mut self) -> Result<std::result::Result<MetricLine, String>> {
+        let train = &self.config.train;
+        let index = self.state.step;
+        let mut rng = self.streams.rng("batch", index);
+        let length = self.lengths[rng.random_range(0..self.lengths.len())];
+        let batch = self.task.batch(Split::Train, train.batch_size, length, &mut rng)?;
+        let mut rng: Rng = self.streams.rng("places", index);
+        let places = self.model.position().training_places(batch.rows, batch.len, &mut rng);
+        let step = TrainingStep {
+            model: &self.model,
+            parameters: &self.parameters,
+            streams: self.streams,
+            threads: self.resources.threads,
+            device: &self.resources.device,
+        };
+        let mut result = step.run(&batch, &places, index)?;
+        let norm = match train.clip_norm {
+            Some(max) => result.gradients.clip(max)?,
+            None => result.gradients.norm()?,
+        };
+        if !result.loss.is_finite() || !norm.is_finite() {
+            return Ok(Err(format!("loss {}, gradient norm {norm}", result.loss)));
+        }
+        let learning_rate = self.learning_rate.at(index as usize);
+        self.optimizer.step(&result.gradients, learning_rate)?;
+        self.state.step += 1;
+        self.state.labels += batch.labelled() as u64;
+        Ok(Ok(MetricLine {
+            step: self.state.step,
+            loss: result.loss,
+            learning_rate,
+            gradient_norm: norm,
+            labels: self.state.labels,
+            accuracy: None,
+        }))
+    }
+
+    fn log(&self, line: &MetricLine, lines: &mut String) -> Result<()> {
+        lines.push_str(&serde_json::to_string(line).map_err(candle_core::Error::wrap)?);
+        lines.push('\n');
+        self.tell(&Event::Stepped { step: line.step, loss: line.loss, accuracy: line.accuracy });
+        Ok(())
+    }
+
+    fn write_maps_if_due(&self) -> Result<()> {
+        let step = self.state.step;
+        let train = &self.config.train;
+        if (self.state.finished && train.map_at_end) || train.map_steps.contains(&(step as usize)) {
+            self.looker()?.write_maps(&self.files.maps().join(format!("step-{step:06}.safetensors")))?;
+        }
+        Ok(())
+    }
+
+    fn evaluate(&self) -> Result<Evaluation> {
+        self.tell(&Event::Evaluating);
+        let eval = &self.config.eval;
+        let (bins, curve) = self.evaluator().bins(eval, self.resources.baselines)?;
+        let outcome = evaluate::outcome(self.task, &bins, &curve, eval.metric, eval.solved);
+        let heads = self.looker()?.statistics()?;
+        Ok(Evaluation { bins, curve, heads, ..self.evaluation(outcome) })
+    }
+
+    /// An evaluation without scores.
+    fn evaluation(&self, outcome: Outcome) -> Evaluation {
+        let [shortest, longest] = self.config.train.lengths;
+        Evaluation {
+            id: self.id.clone(),
+            outcome,
+            steps: self.state.step,
+            parameters: self.parameters.count() as u64,
+            metric: self.config.eval.metric,
+            train_lengths: (shortest, longest),
+            bins: Vec::new(),
+            curve: Vec::new(),
+            heads: Vec::new(),
+        }
+    }
+
+    fn evaluator(&self) -> Evaluator<'_> {
+        Evaluator { model: &self.model, task: self.task, streams: self.streams, device: &self.resources.device }
+    }
+
+    fn looker(&self) -> Result<Looker<'_>> {
+        let lengths = self.config.train.lengths;
+        Looker::new(&self.model, self.task, self.streams, lengths, &self.resources.device)
+    }
+
+    fn tell(&self, event: &Event<'_>) {
+        self.resources.progress.tell(&self.id, event);
+    }
+}

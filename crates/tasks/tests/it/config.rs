@@ -1,0 +1,104 @@
+//! Reading a `[task]` table.
+
+use attnlab_tasks::{Ones, ProblemConfig, Protocol, TaskConfig, parity, reverse};
+
+fn read(text: &str) -> Result<TaskConfig, String> {
+    toml::from_str(text).map_err(|error| error.to_string())
+}
+
+#[track_caller]
+fn refused(text: &str, reasons: &[&str]) {
+    let error = match read(text) {
+        Err(error) => error,
+        Ok(config) => config.build().err().expect("accepted").to_string(),
+    };
+    for reason in reasons {
+        assert!(error.contains(reason), "no `{reason}` in: {error}");
+    }
+}
+
+#[test]
+fn a_kind_alone_takes_its_defaults() {
+    let config = read("parity = {}").unwrap();
+    let expected = ProblemConfig::Parity(parity::Config { ones: Ones::Iid });
+    assert_eq!(config, TaskConfig { protocol: None, bos: true, problem: expected });
+    assert_eq!(config.protocol(), Protocol::Encoder);
+    assert_eq!(read("majority = {}").unwrap().protocol(), Protocol::Language);
+}
+
+#[test]
+fn keys_may_come_in_any_order_and_the_kind_as_a_table_of_its_own() {
+    let expected = TaskConfig {
+        protocol: Some(Protocol::Language),
+        bos: true,
+        problem: ProblemConfig::Reverse(reverse::Config { symbols: 9 }),
+    };
+    for text in [
+        "reverse = { symbols = 9 }\nprotocol = \"language\"",
+        "protocol = \"language\"\nbos = true\n[reverse]\nsymbols = 9",
+    ] {
+        assert_eq!(read(text).unwrap(), expected, "{text}");
+    }
+}
+
+#[test]
+fn variants_are_named_in_the_label() {
+    for (text, label, setting) in [
+        ("parity = { ones = \"uniform\" }", "parity (ones uniform)", "encoder"),
+        ("parity = {}\nbos = false", "parity (ones iid)", "encoder, no bos"),
+        ("copy = { distinct = true }", "copy (unique)", "language"),
+        ("copy = {}", "copy (repeat)", "language"),
+        ("aa_star = {}\nbos = false", "(aa)*", "prefix, no bos"),
+        ("dyck = { brackets = 8, max_depth = 10 }", "dyck-(8,10)", "prefix"),
+        ("dyck = { brackets = 1 }", "dyck-1", "prefix"),
+    ] {
+        let task = read(text).unwrap().build().unwrap();
+        assert_eq!((task.label().as_str(), task.setting().as_str()), (label, setting));
+    }
+}
+
+#[test]
+fn unknown_keys_and_kinds_are_refused_with_the_known_ones() {
+    refused("parity = { one = 1 }", &["unknown field `one`", "`ones`"]);
+    refused("first_token = { n = 1 }", &["unknown field `n`"]);
+    refused("parrity = {}", &["unknown field `parrity`", "`parity`", "`dyck`"]);
+    refused("parity = {}\nbso = true", &["unknown field `bso`", "`bos`"]);
+    refused("parity = { ones = \"even\" }", &["unknown variant `even`", "`iid`"]);
+    refused("parity = {}\nprotocol = \"prefx\"", &["unknown variant `prefx`", "`prefix`"]);
+}
+
+#[test]
+fn no_kind_and_two_kinds_are_refused() {
+    refused("bos = true", &["names no kind", "parity"]);
+    refused("parity = {}\nreverse = {}", &["both `parity` and `reverse`"]);
+}
+
+#[test]
+fn values_out_of_range_are_refused_with_the_range() {
+    refused("aa_star = { period = 1 }", &["task.aa_star.period is 1", "2 to 1000"]);
+    refused("position_mod = { period = 0 }", &["task.position_mod.period is 0"]);
+    refused("reverse = { symbols = 1 }", &["task.reverse.symbols is 1", "2 to 10000"]);
+    refused("copy = { symbols = 0 }", &["task.copy.symbols is 0"]);
+    refused("cycle_navigation = { places = 1 }", &["task.cycle_navigation.places is 1"]);
+    refused("dyck = { brackets = 0 }", &["task.dyck.brackets is 0"]);
+    refused("dyck = { max_depth = 0 }", &["task.dyck.max_depth is 0"]);
+}
+
+#[test]
+fn a_protocol_that_a_kind_lacks_and_language_without_bos_are_refused() {
+    refused(
+        "reverse = {}\nprotocol = \"prefix\"",
+        &["task.protocol is `prefix`", "`reverse` offers `encoder`, `language`"],
+    );
+    refused("parity = {}\nprotocol = \"language\"\nbos = false", &["task.bos is false", "`parity`"]);
+}
+
+#[test]
+fn a_string_longer_than_its_distinct_symbols_is_refused_with_the_remedy() {
+    use rand_chacha::rand_core::SeedableRng;
+    let task = read("copy = { distinct = true, symbols = 10 }").unwrap().build().unwrap();
+    assert_eq!(task.max_length(), Some(10));
+    let mut rng = attnlab_tasks::Rng::seed_from_u64(0);
+    let error = task.batch(attnlab_tasks::Split::Train, 1, 50, &mut rng).unwrap_err().to_string();
+    assert!(error.contains("length 50") && error.contains("task.copy.symbols"), "{error}");
+}

@@ -1,0 +1,184 @@
+//! What holds for every entry of the registry.
+
+use std::collections::HashSet;
+
+use attnlab_tasks::{
+    Batch, IGNORE, Info, Labels, Protocol, Rng, Split, Tally, Task, TaskConfig, TaskError, registry,
+};
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::root;
+
+const LENGTHS: [usize; 9] = [1, 2, 3, 4, 7, 10, 16, 40, 150];
+
+fn example(info: &Info) -> TaskConfig {
+    toml::from_str(info.example).unwrap_or_else(|error| panic!("{}: {error}", info.kind))
+}
+
+/// The example of every kind under every protocol the kind lists, with and without `<bos>` where both exist.
+fn every_task() -> Vec<(&'static Info, Box<dyn Task>)> {
+    let mut tasks = Vec::new();
+    for info in registry() {
+        for protocol in info.protocols {
+            for bos in [true, false] {
+                let config = TaskConfig { protocol: Some(*protocol), bos, ..example(info) };
+                match config.build_at(&root()) {
+                    Ok(task) => tasks.push((info, task)),
+                    Err(error) => assert!(matches!(error, TaskError::Bos { .. }), "{error}"),
+                }
+            }
+        }
+    }
+    tasks
+}
+
+fn batch(task: &dyn Task, length: usize, seed: u64) -> Batch {
+    let mut rng = Rng::seed_from_u64(seed);
+    task.batch(Split::Train, 5, length, &mut rng).unwrap()
+}
+
+#[test]
+fn every_kind_is_documented_and_named_once() {
+    let mut kinds = HashSet::new();
+    for info in registry() {
+        assert!(kinds.insert(info.kind), "{} twice", info.kind);
+        assert!(!info.protocols.is_empty(), "{}", info.kind);
+        let unique: HashSet<_> = info.protocols.iter().collect();
+        assert_eq!(unique.len(), info.protocols.len(), "{}", info.kind);
+        for text in [info.title, info.definition, info.expected, info.source] {
+            assert!(text.len() > 3, "{} lacks documentation", info.kind);
+            assert!(!text.contains("  "), "{}: ragged text", info.kind);
+        }
+    }
+    assert!(kinds.len() >= 11);
+}
+
+#[test]
+fn every_example_is_a_task_of_its_kind_and_survives_writing() {
+    for info in registry() {
+        let config = example(info);
+        assert_eq!(config.kind(), info.kind);
+        let written = toml::to_string(&config).unwrap();
+        assert_eq!(toml::from_str::<TaskConfig>(&written).unwrap(), config, "{written}");
+        let json = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<TaskConfig>(&json).unwrap(), config, "{json}");
+        config.build_at(&root()).unwrap();
+    }
+}
+
+#[test]
+fn the_protocols_listed_are_the_ones_that_build() {
+    for info in registry() {
+        for protocol in [Protocol::Encoder, Protocol::Language, Protocol::Prefix] {
+            let config = TaskConfig { protocol: Some(protocol), bos: true, ..example(info) };
+            match config.build_at(&root()) {
+                Ok(_) => assert!(info.protocols.contains(&protocol), "{}", info.kind),
+                Err(error) => {
+                    assert!(!info.protocols.contains(&protocol), "{}: {error}", info.kind);
+                    assert!(error.to_string().contains(info.protocols[0].name()), "{error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_batch_has_its_shape_and_its_tokens_and_labels_in_range() {
+    for (info, task) in every_task() {
+        let admitted: Vec<usize> = LENGTHS.into_iter().filter(|n| task.admits(*n)).collect();
+        assert!(admitted.len() >= 5, "{}: {admitted:?}", info.kind);
+        for length in admitted {
+            let batch = batch(task.as_ref(), length, 1);
+            let what = format!("{} ({}) at {length}", task.label(), task.setting());
+            assert_eq!((batch.rows, batch.len), (5, task.token_len(length)), "{what}");
+            assert_eq!(batch.tokens.len(), 5 * batch.len, "{what}");
+            let vocabulary = task.vocabulary().len() as u32;
+            assert!(batch.tokens.iter().all(|t| *t < vocabulary), "{what}");
+            let outputs = task.outputs();
+            match &batch.labels {
+                Labels::Classes(classes) => {
+                    assert!(!task.labels_are_sets(), "{what}");
+                    assert_eq!(classes.len(), batch.tokens.len(), "{what}");
+                    let legal = |c: &u32| *c == IGNORE || (*c as usize) < outputs;
+                    assert!(classes.iter().all(legal), "{what}");
+                }
+                Labels::Sets { classes, values, mask } => {
+                    assert!(task.labels_are_sets(), "{what}");
+                    assert_eq!(*classes, outputs, "{what}");
+                    assert_eq!(mask.len(), batch.tokens.len(), "{what}");
+                    assert_eq!(values.len(), mask.len() * outputs, "{what}");
+                    assert!(values.iter().chain(mask).all(|v| *v == 0.0 || *v == 1.0), "{what}");
+                }
+            }
+            let per_row = batch.labelled() / 5;
+            assert!(per_row >= 1 && per_row * 5 == batch.labelled(), "{what}");
+        }
+    }
+}
+
+#[test]
+fn names_of_tokens_and_outputs_are_unique() {
+    for (info, task) in every_task() {
+        for names in [task.vocabulary(), task.output_names()] {
+            let unique: HashSet<&String> = names.iter().collect();
+            assert_eq!(unique.len(), names.len(), "{}: {names:?}", info.kind);
+            assert!(names.iter().all(|name| !name.is_empty()), "{}", info.kind);
+        }
+    }
+}
+
+#[test]
+fn the_labels_scored_against_themselves_are_all_right() {
+    for (_, task) in every_task() {
+        let batch = batch(task.as_ref(), 16, 2);
+        let perfect: Vec<u32> = match &batch.labels {
+            Labels::Classes(classes) => classes.clone(),
+            Labels::Sets { values, .. } => values.iter().map(|v| *v as u32).collect(),
+        };
+        let mut tally = Tally::default();
+        tally.add(&batch, &perfect).unwrap();
+        assert_eq!(tally.sequences_right, 5, "{}", task.label());
+        assert_eq!(tally.labels_right, batch.labelled() as u64);
+        let wrong: Vec<u32> = perfect.iter().map(|p| p.wrapping_add(1) % 2 + 1000).collect();
+        let mut tally = Tally::default();
+        tally.add(&batch, &wrong).unwrap();
+        assert_eq!(tally.sequences_right, 0, "{}", task.label());
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_batch_and_another_seed_another() {
+    for (info, task) in every_task() {
+        let first = batch(task.as_ref(), 40, 3);
+        assert_eq!(first, batch(task.as_ref(), 40, 3), "{}", info.kind);
+        // One string of each length exists of the unary languages.
+        let unary = ["aa_star", "position_mod"].contains(&info.kind);
+        assert_eq!(first == batch(task.as_ref(), 40, 4), unary, "{}", info.kind);
+    }
+}
+
+#[test]
+fn a_length_that_is_not_admitted_is_an_error_and_never_a_panic() {
+    for (info, task) in every_task() {
+        let refused: Vec<usize> =
+            [0, 1, 3, 151, usize::MAX].into_iter().filter(|n| !task.admits(*n)).collect();
+        assert!(refused.contains(&0) && refused.contains(&usize::MAX), "{}", info.kind);
+        for length in refused {
+            let result = task.batch(Split::Test, 1, length, &mut Rng::seed_from_u64(0));
+            assert!(matches!(result, Err(TaskError::Length { .. })), "{} at {length}", info.kind);
+        }
+        if let Some(max) = task.max_length() {
+            assert!(!task.admits(max + 1), "{}", info.kind);
+        }
+        assert!(task.token_len(usize::MAX - 1) >= usize::MAX - 1);
+    }
+}
+
+#[test]
+fn a_batch_of_no_rows_is_empty() {
+    for (_, task) in every_task() {
+        let empty = task.batch(Split::Train, 0, 4, &mut Rng::seed_from_u64(0)).unwrap();
+        assert!(empty.tokens.is_empty());
+        assert_eq!(empty.labelled(), 0);
+    }
+}
