@@ -7,7 +7,7 @@
 //! the smaller matrix are laid out once a block, the larger one is read where it lies.
 
 use crate::host::{Host, by_dtype, contiguous, is_fusable};
-use crate::matmul::{ByRows, DEPTH, NR, Panels, multiply, multiply_transposed};
+use crate::matmul::{ByRows, DEPTH, NR, Panels, TALL, multiply, multiply_transposed};
 use crate::real::Real;
 use crate::vector::vectorised;
 use crate::{OpsError, Result, composed};
@@ -36,7 +36,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     {
         return Err(wrong("bias", bias, format!("({out})")).into());
     }
-    if !is_fusable(x) {
+    if !is_fusable(x) || inner == 0 {
         return composed::linear(x, weight, bias);
     }
     let x = x.contiguous()?;
@@ -68,7 +68,12 @@ impl Linear {
         })
     }
 
-    fn backward(x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 3]> {
+    fn backward(
+        x: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        grad: &Tensor,
+    ) -> Result<[Option<Tensor>; 3]> {
         let (out, inner) = weight.dims2()?;
         let grad = grad.contiguous()?;
         let device = x.device();
@@ -88,8 +93,12 @@ impl Linear {
             } else {
                 None
             };
-            let db = Tensor::from_vec(column_sums::<T>(gs, out), out, device)?;
-            Ok([dx, dw, Some(db)])
+            let db = if bias.is_some_and(Tensor::track_op) {
+                Some(Tensor::from_vec(column_sums::<T>(gs, out), out, device)?)
+            } else {
+                None
+            };
+            Ok([dx, dw, db])
         })
     }
 }
@@ -115,11 +124,11 @@ impl CustomOp3 for Linear {
         &self,
         x: &Tensor,
         weight: &Tensor,
-        _bias: &Tensor,
+        bias: &Tensor,
         _y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [dx, dw, db] = Self::backward(x, weight, grad)?;
+        let [dx, dw, db] = Self::backward(x, weight, Some(bias), grad)?;
         Ok((dx, dw, db))
     }
 }
@@ -146,7 +155,7 @@ impl CustomOp2 for Linear {
         _y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let [dx, dw, _] = Self::backward(x, weight, grad)?;
+        let [dx, dw, _] = Self::backward(x, weight, None, grad)?;
         Ok((dx, dw))
     }
 }
@@ -205,7 +214,7 @@ vectorised! {
             let k = DEPTH.min(rows - depth);
             panels.set_rows(&x[depth * inner..], inner, k, inner);
             let grad = ByRows { data: &grad[depth * out..], stride: out };
-            multiply_transposed::<T, S>(out, grad, &panels, &mut dw, inner, depth > 0);
+            multiply_transposed::<T, S, TALL>(out, grad, &panels, &mut dw, inner, depth > 0);
         }
         dw
     }
@@ -242,6 +251,14 @@ fn product<T: Real, S: pulp::Simd>(
         let m = ROWS.min(rows - begin);
         let a = ByRows { data: &a[begin * stride..], stride };
         let c = &mut c[begin * columns..];
-        multiply::<T, S>(m, a, b, 0..k, 0..columns.div_ceil(NR), c, columns, accumulate);
+        multiply::<T, S, TALL>(m, a, b, 0..k, 0..columns.div_ceil(NR), c, columns, accumulate);
+        if let Some(bias) = bias {
+            // Now, while the block is in the cache.
+            for c in c[..m * columns].chunks_exact_mut(columns.max(1)) {
+                for (c, &b) in c.iter_mut().zip(bias) {
+                    *c += b;
+                }
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@
 
 use super::AttentionSpec;
 use super::tile::{Heads, ROWS, Tile, head};
-use crate::matmul::{ByRows, NR, Panels, multiply, multiply_transposed};
+use crate::matmul::{ByRows, NR, Panels, SHORT, multiply, multiply_transposed};
 use crate::vector::{sum2, vectorised};
 
 vectorised! {
@@ -76,14 +76,14 @@ vectorised! {
                         }
                         let to = ((batch * tk + begin) * g + group) * d;
                         grad_rows.set_rows(g_rows.data, g_rows.stride, count, d);
-                        multiply_transposed::<T, S>(
+                        multiply_transposed::<T, S, SHORT>(
                             end - begin, pattern.visible(), &grad_rows, &mut dv[to..], g * d, true,
                         );
                         query_rows.set_rows(q.data, q.stride, count, d);
-                        multiply_transposed::<T, S>(
+                        multiply_transposed::<T, S, SHORT>(
                             end - begin, scores.visible(), &query_rows, &mut dk[to..], g * d, true,
                         );
-                        multiply::<T, S>(
+                        multiply::<T, S, SHORT>(
                             count, scores.visible(), &key_rows, begin..end,
                             0..d.div_ceil(NR), &mut dq[at..], h * d, false,
                         );

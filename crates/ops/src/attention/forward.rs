@@ -2,7 +2,7 @@
 
 use super::AttentionSpec;
 use super::tile::{Heads, ROWS, Tile, head};
-use crate::matmul::{ByRows, NR, Panels, multiply};
+use crate::matmul::{ByRows, NR, Panels, SHORT, multiply};
 use crate::vector::{softmax_row, vectorised};
 
 vectorised! {
@@ -33,7 +33,7 @@ vectorised! {
                             log_sums[first + r] = softmax_row(row);
                         });
                         let at = ((batch * tq + first) * h + query_head) * d;
-                        multiply::<T, S>(
+                        multiply::<T, S, SHORT>(
                             tile.count,
                             tile.visible(),
                             &values,

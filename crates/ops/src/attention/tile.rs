@@ -2,7 +2,7 @@
 
 use super::AttentionSpec;
 use crate::host::Rows4;
-use crate::matmul::{ByRows, NR, Panels, multiply};
+use crate::matmul::{ByRows, NR, Panels, SHORT, multiply};
 use crate::real::Real;
 use pulp::Simd;
 
@@ -91,7 +91,7 @@ impl<T: Real> Tile<T> {
     #[inline(always)]
     pub(super) fn dot<S: Simd>(&mut self, rows: ByRows<'_, T>, d: usize, columns: &Panels<T>) {
         let panels = self.panels.clone();
-        multiply::<T, S>(self.count, rows, columns, 0..d, panels, &mut self.scores, self.width, false);
+        multiply::<T, S, SHORT>(self.count, rows, columns, 0..d, panels, &mut self.scores, self.width, false);
     }
 
     /// Scales, adds the bias, and hands each row's visible part to `finish` with the row's number

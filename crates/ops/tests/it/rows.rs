@@ -102,7 +102,12 @@ fn embedding_gathers_rows_and_sums_the_gradients_of_repeated_ids() {
     let table = random("table", &[7, 5]);
     let ids = Tensor::new(&[[3u32, 0, 3], [6, 3, 0]], &CPU).unwrap();
     let i = ids.clone();
-    check("embedding", &|t| embedding(&ids, &t[0]), &|t| composed::embedding(&i, &t[0]), std::slice::from_ref(&table));
+    check(
+        "embedding",
+        &|t| embedding(&ids, &t[0]),
+        &|t| composed::embedding(&i, &t[0]),
+        std::slice::from_ref(&table),
+    );
     assert_eq!(embedding(&ids, &table).unwrap().dims(), [2, 3, 5]);
     assert!(embedding(&Tensor::new(&[7u32], &CPU).unwrap(), &table).is_err());
     assert!(embedding(&Tensor::new(&[1i64], &CPU).unwrap(), &table).is_err());

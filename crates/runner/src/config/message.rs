@@ -27,7 +27,7 @@ pub(crate) fn problem(
     message: String,
     notes: Vec<String>,
 ) -> Problem {
-    let place = span.and_then(|s| sources.place(s));
+    let place = span.and_then(|s| sources.place(s)).map(Box::new);
     Problem { place, source: sources.main_name(), message, notes }
 }
 
@@ -47,15 +47,10 @@ fn reworded(message: &str, path: &str, also: &[&str]) -> (String, Vec<String>) {
     if message.starts_with("missing field") {
         return (format!("`{path}.{found}` is missing"), Vec::new());
     }
-    if let Some((_, rest)) =
-        message.split_once("invalid type: ").or_else(|| message.split_once("invalid value: "))
-    {
-        if let Some((found, expected)) = rest.rsplit_once(", expected ") {
-            return (
-                format!("`{path}` should be {}, not {}", in_words(expected), found_in_words(found)),
-                Vec::new(),
-            );
-        }
+    let mistyped = message.split_once("invalid type: ").or_else(|| message.split_once("invalid value: "));
+    if let Some((found, expected)) = mistyped.and_then(|(_, rest)| rest.rsplit_once(", expected ")) {
+        let (expected, found) = (in_words(expected), found_in_words(found));
+        return (format!("`{path}` should be {expected}, not {found}"), Vec::new());
     }
     if message == "wanted string or table" {
         return (format!("`{path}` should be a name in quotes"), Vec::new());

@@ -121,7 +121,7 @@ impl Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Where it was written, when it was written anywhere.
-    pub place: Option<Place>,
+    pub place: Option<Box<Place>>,
     /// The file, for a problem without a place.
     pub source: String,
     /// What was found and what was expected.
@@ -184,7 +184,7 @@ mod tests {
     fn problem(text: &str, span: Range<usize>) -> String {
         let mut sources = Sources::default();
         sources.add_file("a.toml", text);
-        let place = sources.place(span);
+        let place = sources.place(span).map(Box::new);
         Problem { place, source: "a.toml".into(), message: "no".into(), notes: vec![] }.to_string()
     }
 

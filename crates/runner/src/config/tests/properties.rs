@@ -45,7 +45,7 @@ const PIECES: &[&str] = &[
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_mutation_or_truncation_of_a_file_panics(
@@ -63,7 +63,7 @@ proptest! {
         }
         let text: String = text.into_iter().collect();
         match load(&text, &[]) {
-            Ok(experiment) => { std::fs::write(format!("/tmp/configlab/ok-{}", text.len()), &text).unwrap();
+            Ok(experiment) => {
                 for run in &experiment.runs {
                     prop_assert_eq!(&RunConfig::from_toml(&run.to_toml().unwrap()).unwrap(), run);
                 }
@@ -82,4 +82,57 @@ proptest! {
             prop_assert!(!error.to_string().is_empty());
         }
     }
+
+    #[test]
+    fn a_value_of_another_type_or_size_is_read_or_refused(
+        line in any::<prop::sample::Index>(),
+        value in prop::sample::select(VALUES),
+    ) {
+        let mut text = with_grid(GRID);
+        let starts: Vec<usize> = text.match_indices(" = ").map(|(at, _)| at + 3).collect();
+        let start = starts[line.index(starts.len())];
+        let end = text[start..].find('\n').map_or(text.len(), |length| start + length);
+        text.replace_range(start..end, value);
+        match load(&text, &[]) {
+            Ok(experiment) => {
+                for run in &experiment.runs {
+                    prop_assert_eq!(&RunConfig::from_toml(&run.to_toml().unwrap()).unwrap(), run);
+                }
+            }
+            Err(error) => prop_assert!(error.to_string().starts_with("configs/x.toml:"), "{}", error),
+        }
+    }
 }
+
+/// Values that some key takes and others do not.
+const VALUES: &[&str] = &[
+    "0",
+    "1",
+    "-1",
+    "3",
+    "4611686018427387904",
+    "9223372036854775807",
+    "18446744073709551615",
+    "1e-300",
+    "1e300",
+    "inf",
+    "-inf",
+    "nan",
+    "0.5",
+    "true",
+    "\"\"",
+    "\"end\"",
+    "\"none\"",
+    "\"rope\"",
+    "[]",
+    "[1]",
+    "[1, 2]",
+    "[[1, 2]]",
+    "[[1, 32], [33, 1048576]]",
+    "{}",
+    "{ kind = \"alibi\" }",
+    "1979-05-27",
+    "[1.5, \"x\"]",
+    "[{}]",
+    "[4611686018427387904, 9223372036854775807]",
+];
