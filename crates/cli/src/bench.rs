@@ -3,9 +3,10 @@
 use anyhow::Result;
 use attnlab_model::Architecture;
 use attnlab_positions::PositionConfig;
+use attnlab_runner::RunError;
 use attnlab_runner::bench::Bench;
 
-use crate::{End, Usage};
+use crate::{End, Usage, say};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Verb {
@@ -67,7 +68,12 @@ pub(crate) fn run(verb: Verb) -> Result<End> {
         seed: train.seed,
     };
     bench.architecture.validate().map_err(|e| Usage(e.to_string()))?;
-    println!("{}", serde_json::to_string(&bench.run()?)?);
+    let measured = bench.run().map_err(|error| match error {
+        // What the encoding asks of the width, clap does not know.
+        RunError::Model(error) => anyhow::Error::new(Usage(error.to_string())),
+        other => other.into(),
+    })?;
+    say::result(serde_json::to_string(&measured)?)?;
     Ok(End::Success)
 }
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use crate::End;
 use crate::results::Report;
+use crate::{End, say};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -31,13 +31,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
         let report = Report::read(folder, arguments.by.as_deref())
             .with_context(|| format!("while reading {}", folder.display()))?;
         if arguments.json {
-            println!("{}", report.json()?);
+            say::result(report.json()?)?;
         } else {
-            print!("{}", report.table());
+            say::result(report.table().trim_end())?;
         }
         if let Some(path) = &arguments.html {
             report.write_html(path)?;
-            eprintln!("Report: {}", path.display());
+            say::note(format_args!("Report: {}", path.display()));
         }
     }
     Ok(End::Success)

@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
-use crate::End;
+use crate::{End, say};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -33,9 +33,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
         Kind::Metrics => metrics(),
     };
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&entries)?);
+        say::result(serde_json::to_string_pretty(&entries)?)?;
     } else {
-        println!("{}", table(&entries));
+        say::result(table(&entries))?;
     }
     Ok(End::Success)
 }

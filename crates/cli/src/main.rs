@@ -2,7 +2,6 @@
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 success, 1 failure, 2 wrong usage, of which a
 //! configuration that cannot be run is a kind.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the one crate that talks to people")]
 
 mod bench;
 mod compare;
@@ -10,6 +9,7 @@ mod list;
 mod progress;
 mod results;
 mod run;
+mod say;
 
 use std::process::ExitCode;
 
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         Ok(End::Success) => ExitCode::SUCCESS,
         Ok(End::Incomplete) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            say::note(format_args!("error: {error:#}"));
             ExitCode::from(if is_usage(&error) { 2 } else { 1 })
         }
     }

@@ -10,6 +10,8 @@ use attnlab_runner::config::Experiment;
 use attnlab_runner::{Event, Progress};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::say;
+
 /// One line when a run ends.
 pub(crate) struct Lines {
     runs: usize,
@@ -26,7 +28,7 @@ impl Lines {
         let ended = self.ended.fetch_add(1, Ordering::Relaxed) + 1;
         let began = self.began.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(run);
         let seconds = began.map(|began| format!(" ({:.1} s)", began.elapsed().as_secs_f64())).unwrap_or_default();
-        eprintln!("[{ended}/{}] {run}: {what}{seconds}", self.runs);
+        say::note(format_args!("[{ended}/{}] {run}: {what}{seconds}", self.runs));
     }
 }
 
@@ -37,7 +39,7 @@ impl Progress for Lines {
                 let mut began = self.began.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
                 began.insert(run.to_string(), Instant::now());
                 if *step > 0 {
-                    eprintln!("{run}: resumes after step {step}");
+                    say::note(format_args!("{run}: resumes after step {step}"));
                 }
             }
             Event::Ended { outcome, already } => {

@@ -7,6 +7,11 @@ use anyhow::{Context, Result};
 use attnlab_report::{Results, RunState, Summary, TableStyle, html, results_csv, terminal_table};
 use attnlab_runner::write_file;
 
+use crate::Usage;
+
+/// What every run has, varied or not.
+const ALWAYS: [&str; 3] = ["task", "position", "seed"];
+
 /// A grid's results and their summary.
 pub(crate) struct Report {
     results: Results,
@@ -25,6 +30,14 @@ impl Report {
     /// Reads a grid folder. `by` is the axis that is compared, the encoding by default.
     pub(crate) fn read(folder: &Path, by: Option<&str>) -> Result<Self> {
         let results = Results::read(folder)?;
+        if let Some(by) = by {
+            let axes = results.grid.axes.iter().map(|axis| axis.key.as_str());
+            let known: Vec<&str> = axes.filter(|key| !ALWAYS.contains(key)).chain(ALWAYS).collect();
+            if !known.contains(&by) {
+                let keys = known.join(", ");
+                return Err(Usage(format!("--by {by} is no key of this grid; it has {keys}")).into());
+            }
+        }
         let summary = Summary::new(&results, by);
         Ok(Self { results, summary })
     }

@@ -10,7 +10,7 @@ use candle_core::Device;
 use comfy_table::{Table, presets};
 
 use crate::progress::{Bars, Lines};
-use crate::{End, results};
+use crate::{End, results, say};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments) -> Result<End> {
     let experiment = Experiment::load(&arguments.config, &arguments.sets)?;
     if arguments.dry_run {
-        print!("{}", plan(&experiment)?);
+        say::result(plan(&experiment)?)?;
         return Ok(End::Success);
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
     let execution = Execution { out: arguments.out, jobs, threads, device: Device::Cpu };
 
     let runs = experiment.runs.len();
-    eprintln!("{}: {runs} runs, {jobs} at a time with {threads} threads each", experiment.name);
+    say::note(format_args!("{}: {runs} runs, {jobs} at a time with {threads} threads each", experiment.name));
     let ended = if std::io::stderr().is_terminal() {
         execution.execute(&experiment, &Bars::new(&experiment))
     } else {
@@ -59,19 +59,19 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
     let folder = execution.folder(&experiment);
     let report = results::write(&folder).with_context(|| format!("while reporting on {}", folder.display()))?;
     if arguments.json {
-        println!("{}", report.json()?);
+        say::result(report.json()?)?;
     } else {
-        print!("{}", report.table());
-        println!("\nReport: {}", folder.join("report.html").display());
+        say::result(report.table())?;
+        say::result(format_args!("Report: {}", folder.join("report.html").display()))?;
     }
     let failed: Vec<&(String, Result<_, RunError>)> = ended.iter().filter(|(_, result)| result.is_err()).collect();
     if failed.is_empty() {
         return Ok(End::Success);
     }
-    eprintln!("error: {} of {runs} runs could not be done:", failed.len());
+    say::note(format_args!("error: {} of {runs} runs could not be done:", failed.len()));
     for (id, result) in failed {
         if let Err(error) = result {
-            eprintln!("  {id}: {error}");
+            say::note(format_args!("  {id}: {error}"));
         }
     }
     Ok(End::Incomplete)
@@ -96,5 +96,5 @@ fn plan(experiment: &Experiment) -> Result<String> {
         table.add_row(cells.into_iter().cloned().chain([format!("{tflop:.3}")]));
     }
     let runs = experiment.runs.len();
-    Ok(format!("{table}\n{runs} runs, {total:.3} TFLOP of training at most (without early stops)\n"))
+    Ok(format!("{table}\n{runs} runs, {total:.3} TFLOP of training at most (without early stops)"))
 }

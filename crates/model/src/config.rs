@@ -238,14 +238,14 @@ impl Architecture {
                 return refuse(field, format!("{found} is not between 1 and 1048576"));
             }
         }
-        if self.head_dim.is_none() && self.d_model % self.n_heads != 0 {
+        if self.head_dim.is_none() && !self.d_model.is_multiple_of(self.n_heads) {
             let (d, h) = (self.d_model, self.n_heads);
             return refuse(
                 "n_heads",
                 format!("d_model {d} is not divisible by {h} heads; choose a divisor of {d} or set head_dim"),
             );
         }
-        if self.n_heads % self.kv_heads() != 0 {
+        if !self.n_heads.is_multiple_of(self.kv_heads()) {
             let (h, g) = (self.n_heads, self.kv_heads());
             return refuse(
                 "n_kv_heads",

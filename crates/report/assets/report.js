@@ -25,6 +25,9 @@ themeButton.addEventListener("click", () => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { nameTheme(); repaint.forEach((draw) => draw()); });
 nameTheme();
 
+// ---- paper shows what is folded on the screen
+addEventListener("beforeprint", () => { document.querySelectorAll("main section details").forEach((fold) => { fold.open = true; }); });
+
 // ---- legend: a press hides a line everywhere, a double click leaves it alone
 const hidden = new Set();
 const keys = [...document.querySelectorAll(".key[data-column]")];
@@ -212,9 +215,10 @@ if (data.maps.length) {
     const values = run.scores.map((s) => s.values.find((v) => v[0] === wanted)?.[1]).filter((v) => v !== undefined && v !== null);
     const low = Math.min(...values), high = Math.max(...values);
     thumbs.replaceChildren();
+    thumbs.style.setProperty("--thumb", run.heads > 10 ? "30px" : run.heads > 6 ? "42px" : "58px");
     thumbs.style.gridTemplateColumns = `auto repeat(${run.heads}, auto)`;
     thumbs.append(make("span", ""));
-    for (let h = 0; h < run.heads; h++) thumbs.append(make("span", `head ${h}`));
+    for (let h = 0; h < run.heads; h++) thumbs.append(make("span", run.heads > 6 ? String(h) : `head ${h}`));
     run.layers.forEach((number, l) => {
       thumbs.append(make("span", `layer ${number}`));
       for (let h = 0; h < run.heads; h++) {
@@ -243,7 +247,8 @@ if (data.maps.length) {
   };
   const drawBig = () => {
     $("map-title").textContent = `Layer ${run.layers[layer]}, head ${head}`;
-    const n = run.length, cell = Math.max(7, Math.min(30, Math.floor(460 / n)));
+    const n = run.length, room = Math.max(280, $("map-big").clientWidth - 120);
+    const cell = Math.max(6, Math.min(30, Math.floor(Math.min(room, 560) / n)));
     const font = Math.max(8, Math.min(13, cell + 1)), scale = devicePixelRatio || 1;
     const context = canvas.getContext("2d");
     context.font = `${font}px ui-monospace, Menlo, Consolas, monospace`;
@@ -364,5 +369,6 @@ if (data.maps.length) {
   gammaSelect.addEventListener("change", drawAll);
   scoreSelect.addEventListener("change", drawThumbs);
   repaint.push(drawAll);
+  addEventListener("resize", () => drawBig());
   pickRun();
 }

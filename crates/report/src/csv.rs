@@ -25,24 +25,10 @@ pub fn results_csv(results: &Results) -> Result<String, CsvError> {
         .map(|axis| axis.key.as_str())
         .filter(|key| !matches!(*key, "task" | "position" | "seed"))
         .collect();
-    let bins = results
-        .finished()
-        .map(|(_, e)| e.bins.len())
-        .max()
-        .unwrap_or(0);
+    let bins = results.finished().map(|(_, e)| e.bins.len()).max().unwrap_or(0);
     let mut header: Vec<String> = ["id", "task", "position"].map(str::to_owned).into();
     header.extend(axes.iter().map(|key| (*key).to_owned()));
-    header.extend(
-        [
-            "seed",
-            "outcome",
-            "breaks_at",
-            "steps",
-            "parameters",
-            "metric",
-        ]
-        .map(str::to_owned),
-    );
+    header.extend(["seed", "outcome", "breaks_at", "steps", "parameters", "metric"].map(str::to_owned));
     for bin in 0..bins {
         for column in BIN_COLUMNS {
             header.push(format!("bin{bin}_{column}"));
@@ -53,11 +39,7 @@ pub fn results_csv(results: &Results) -> Result<String, CsvError> {
     writer.write_record(&header)?;
     for run in &results.runs {
         let planned = &run.planned;
-        let mut row = vec![
-            planned.id.clone(),
-            planned.task.clone(),
-            planned.position.clone(),
-        ];
+        let mut row = vec![planned.id.clone(), planned.task.clone(), planned.position.clone()];
         row.extend(axes.iter().map(|key| planned.setting(key).unwrap_or_default()));
         row.push(planned.seed.to_string());
         row.extend(ending(&run.state));
@@ -78,31 +60,19 @@ pub fn results_csv(results: &Results) -> Result<String, CsvError> {
         row.resize(width, String::new());
         writer.write_record(&row)?;
     }
-    let bytes = writer
-        .into_inner()
-        .map_err(|e| CsvError::Finish(e.to_string()))?;
+    let bytes = writer.into_inner().map_err(|e| CsvError::Finish(e.to_string()))?;
     String::from_utf8(bytes).map_err(|e| CsvError::Finish(e.to_string()))
 }
 
-const BIN_COLUMNS: [&str; 8] = [
-    "lengths",
-    "sequences",
-    "distinct",
-    "loss",
-    "token",
-    "exact",
-    "chance_token",
-    "chance_exact",
-];
+const BIN_COLUMNS: [&str; 8] =
+    ["lengths", "sequences", "distinct", "loss", "token", "exact", "chance_token", "chance_exact"];
 
 /// outcome, breaks_at, steps, parameters, metric.
 fn ending(state: &RunState) -> [String; 5] {
     let none = String::new;
     match state {
         RunState::Waiting => ["waiting".into(), none(), none(), none(), none()],
-        RunState::Running { step } => {
-            ["running".into(), none(), step.to_string(), none(), none()]
-        }
+        RunState::Running { step } => ["running".into(), none(), step.to_string(), none(), none()],
         RunState::Unreadable { .. } => ["unreadable".into(), none(), none(), none(), none()],
         RunState::Done(evaluation) => {
             let breaks = match evaluation.outcome {
@@ -135,9 +105,5 @@ pub(crate) fn outcome_word(outcome: &Outcome) -> &'static str {
 }
 
 fn finite(value: f64) -> String {
-    if value.is_finite() {
-        value.to_string()
-    } else {
-        String::new()
-    }
+    if value.is_finite() { value.to_string() } else { String::new() }
 }

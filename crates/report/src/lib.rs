@@ -12,6 +12,7 @@
 //! ```
 //! Nothing here computes with a model: the crate compiles without Candle, and the same folder gives the same bytes.
 
+mod counts;
 mod csv;
 mod html;
 mod maps;
@@ -23,11 +24,10 @@ mod table;
 mod verdict;
 
 pub use crate::csv::{CsvError, results_csv};
+pub use counts::{Counts, Finding};
 pub use html::{HtmlError, figure_svg, html};
 pub use maps::{Example, MapFile, Maps};
 pub use read::{ReadError, Results, Run, RunState};
-pub use summary::{
-    BinSummary, Cell, Counts, Estimate, Finding, LengthSummary, PublishedBins, Scores, Summary,
-};
+pub use summary::{BinSummary, Cell, Estimate, LengthSummary, PublishedBins, Scores, Summary};
 pub use table::{TableStyle, terminal_table};
 pub use verdict::{Control, TaskVerdict, Verdict, verdict};

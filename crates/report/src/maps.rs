@@ -46,6 +46,9 @@ pub struct Example {
     pub patterns: Vec<Vec<Vec<f32>>>,
 }
 
+/// Layers, (B, H, T, T), tokens (B, T).
+type Checked = (Vec<usize>, [usize; 4], Vec<Vec<String>>);
+
 impl MapFile {
     /// The maps of a folder by ascending step; none when there is no folder.
     pub fn list(folder: &Path) -> Vec<MapFile> {
@@ -67,10 +70,7 @@ impl MapFile {
 
     /// Opens the file and checks every shape in it.
     pub fn open(&self) -> Result<Maps, ReadError> {
-        let io = |source| ReadError::Io {
-            file: self.path.clone(),
-            source,
-        };
+        let io = |source| ReadError::Io { file: self.path.clone(), source };
         let size = fs::metadata(&self.path).map_err(io)?.len();
         if size > LARGEST {
             return Err(self.content(format!(
@@ -91,17 +91,10 @@ impl MapFile {
     }
 
     fn content(&self, reason: String) -> ReadError {
-        ReadError::Content {
-            file: self.path.clone(),
-            reason,
-        }
+        ReadError::Content { file: self.path.clone(), reason }
     }
 
-    #[expect(clippy::type_complexity, reason = "three results of one check, used once")]
-    fn check(
-        &self,
-        bytes: &[u8],
-    ) -> Result<(Vec<usize>, [usize; 4], Vec<Vec<String>>), ReadError> {
+    fn check(&self, bytes: &[u8]) -> Result<Checked, ReadError> {
         let (_, header) = SafeTensors::read_metadata(bytes)
             .map_err(|e| self.content(format!("not a safetensors file: {e}")))?;
         let stored = SafeTensors::deserialize(bytes)
@@ -110,9 +103,7 @@ impl MapFile {
         layers.sort_unstable();
         let mut shape = None;
         for &layer in &layers {
-            let view = stored
-                .tensor(&name_of(layer))
-                .map_err(|e| self.content(e.to_string()))?;
+            let view = stored.tensor(&name_of(layer)).map_err(|e| self.content(e.to_string()))?;
             let found: [usize; 4] = view.shape().try_into().map_err(|_| {
                 self.content(format!(
                     "{} has shape {:?}, expected (B, H, T, T)",
@@ -135,14 +126,15 @@ impl MapFile {
             }
         }
         let Some(shape) = shape else {
-            return Err(self.content(
-                "no tensor is named blocks.N.attn.hook_pattern: no maps were recorded".into(),
-            ));
+            return Err(
+                self.content("no tensor is named blocks.N.attn.hook_pattern: no maps were recorded".into())
+            );
         };
         let written = header.metadata().as_ref().and_then(|m| m.get("tokens"));
         let tokens = match written {
-            Some(text) => serde_json::from_str(text)
-                .map_err(|e| self.content(format!("metadata key `tokens`: {e}")))?,
+            Some(text) => {
+                serde_json::from_str(text).map_err(|e| self.content(format!("metadata key `tokens`: {e}")))?
+            }
             None => ids_as_tokens(&stored),
         };
         let fits = |row: &Vec<String>| row.len() == shape[2];
@@ -161,31 +153,21 @@ impl MapFile {
 impl Maps {
     /// The maps of one example, `index < examples`.
     pub fn example(&self, index: usize) -> Result<Example, ReadError> {
-        let wrong = |reason: String| ReadError::Content {
-            file: self.file.clone(),
-            reason,
-        };
-        let tokens = self.tokens.get(index).ok_or_else(|| {
-            wrong(format!(
-                "there is no example {index}, only {}",
-                self.examples
-            ))
-        })?;
+        let wrong = |reason: String| ReadError::Content { file: self.file.clone(), reason };
+        let tokens = self
+            .tokens
+            .get(index)
+            .ok_or_else(|| wrong(format!("there is no example {index}, only {}", self.examples)))?;
         let stored = SafeTensors::deserialize(&self.bytes).map_err(|e| wrong(e.to_string()))?;
         let map = self.length * self.length;
         let mut patterns = Vec::with_capacity(self.layers.len());
         for &layer in &self.layers {
-            let view = stored
-                .tensor(&name_of(layer))
-                .map_err(|e| wrong(e.to_string()))?;
+            let view = stored.tensor(&name_of(layer)).map_err(|e| wrong(e.to_string()))?;
             let heads = floats(&view, index * self.heads * map, self.heads * map)
                 .ok_or_else(|| wrong(format!("{} is too short", name_of(layer))))?;
             patterns.push(heads.chunks_exact(map).map(<[f32]>::to_vec).collect());
         }
-        Ok(Example {
-            tokens: tokens.clone(),
-            patterns,
-        })
+        Ok(Example { tokens: tokens.clone(), patterns })
     }
 }
 
@@ -194,22 +176,13 @@ fn name_of(layer: usize) -> String {
 }
 
 fn layer_of(name: &str) -> Option<usize> {
-    let inner = name
-        .strip_prefix("blocks.")?
-        .strip_suffix(".attn.hook_pattern")?;
+    let inner = name.strip_prefix("blocks.")?.strip_suffix(".attn.hook_pattern")?;
     inner.parse().ok()
 }
 
 fn floats(view: &TensorView<'_>, from: usize, count: usize) -> Option<Vec<f32>> {
     let bytes = view.data().get(from * 4..(from + count) * 4)?;
-    Some(
-        bytes
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|b| f32::from_le_bytes(*b))
-            .collect(),
-    )
+    Some(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
 }
 
 /// Without the words, the numbers.
@@ -223,12 +196,7 @@ fn ids_as_tokens(stored: &SafeTensors<'_>) -> Vec<Vec<String>> {
     if view.dtype() != Dtype::I64 || length == 0 {
         return Vec::new();
     }
-    let ids: Vec<String> = view
-        .data()
-        .as_chunks::<8>()
-        .0
-        .iter()
-        .map(|b| i64::from_le_bytes(*b).to_string())
-        .collect();
+    let ids: Vec<String> =
+        view.data().as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b).to_string()).collect();
     ids.chunks_exact(length).map(<[String]>::to_vec).collect()
 }

@@ -90,20 +90,13 @@ impl Results {
         let file = dir.join("grid.json");
         let text = fs::read_to_string(&file).map_err(|source| match source.kind() {
             ErrorKind::NotFound => ReadError::NoGrid { file: file.clone() },
-            _ => ReadError::Io {
-                file: file.clone(),
-                source,
-            },
+            _ => ReadError::Io { file: file.clone(), source },
         })?;
         let grid: Grid = serde_json::from_str(&text).map_err(|e| ReadError::Content {
             file: file.clone(),
             reason: format!("not a grid: {e}. Running the config again rewrites it"),
         })?;
-        let runs = grid
-            .runs
-            .iter()
-            .map(|planned| read_run(dir, planned))
-            .collect();
+        let runs = grid.runs.iter().map(|planned| read_run(dir, planned)).collect();
         Ok(Results { grid, runs })
     }
 
@@ -139,10 +132,7 @@ fn read_run(dir: &Path, planned: &PlannedRun) -> Run {
     };
     // An id is one folder name: anything else would read outside the grid's folder.
     let mut parts = Path::new(&planned.id).components();
-    if !matches!(
-        (parts.next(), parts.next()),
-        (Some(Component::Normal(_)), None)
-    ) {
+    if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
         run.state = RunState::Unreadable {
             file: dir.join("grid.json"),
             reason: format!("run id `{}` is not a plain folder name", planned.id),
@@ -187,10 +177,9 @@ fn read_state(folder: &Path, run: &Run) -> RunState {
             file,
             reason: "missing although DONE is there: remove DONE and run the config again".into(),
         },
-        Err(reason) => RunState::Unreadable {
-            file,
-            reason: format!("{reason}. Remove DONE and run the config again"),
-        },
+        Err(reason) => {
+            RunState::Unreadable { file, reason: format!("{reason}. Remove DONE and run the config again") }
+        }
     }
 }
 
@@ -201,9 +190,7 @@ fn read_json<T: DeserializeOwned>(file: &Path) -> Result<Option<T>, String> {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e.to_string()),
     };
-    serde_json::from_slice(&bytes)
-        .map(Some)
-        .map_err(|e| e.to_string())
+    serde_json::from_slice(&bytes).map(Some).map_err(|e| e.to_string())
 }
 
 fn read_metrics(file: &Path, warnings: &mut Vec<String>) -> Vec<MetricLine> {

@@ -22,6 +22,13 @@ pub struct Interval {
     pub high: f64,
 }
 
+impl Interval {
+    /// Whether both ends read the same in percent with one decimal: such an interval tells nothing and is not printed.
+    pub fn is_invisible(&self) -> bool {
+        format!("{:.1}", self.low * 100.0) == format!("{:.1}", self.high * 100.0)
+    }
+}
+
 /// Arithmetic mean; `None` of nothing.
 pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
@@ -35,9 +42,7 @@ pub fn median(values: &[f64]) -> Option<f64> {
     if sorted.len() % 2 == 1 {
         return Some(upper);
     }
-    sorted
-        .get(sorted.len() / 2 - 1)
-        .map(|lower| (lower + upper) / 2.0)
+    sorted.get(sorted.len() / 2 - 1).map(|lower| (lower + upper) / 2.0)
 }
 
 /// Percentile bootstrap of the mean (Efron 1979): the `(1 ± level)/2` quantiles of the means of `resamples` draws with
@@ -50,18 +55,14 @@ pub fn bootstrap_mean(values: &[f64], level: f64, resamples: usize, seed: u64) -
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut means: Vec<f64> = (0..resamples)
         .map(|_| {
-            let sum: f64 = (0..values.len())
-                .filter_map(|_| values.get(rng.random_range(0..values.len())))
-                .sum();
+            let sum: f64 =
+                (0..values.len()).filter_map(|_| values.get(rng.random_range(0..values.len()))).sum();
             sum / values.len() as f64
         })
         .collect();
     means.sort_by(f64::total_cmp);
     let tail = (1.0 - level.clamp(0.0, 1.0)) / 2.0;
-    Some(Interval {
-        low: quantile(&means, tail)?,
-        high: quantile(&means, 1.0 - tail)?,
-    })
+    Some(Interval { low: quantile(&means, tail)?, high: quantile(&means, 1.0 - tail)? })
 }
 
 /// [`bootstrap_mean`] with the report's level, resamples and seed.
@@ -89,10 +90,7 @@ pub fn wilson(successes: usize, trials: usize) -> Option<Interval> {
     let centre = p + Z * Z / (2.0 * n);
     let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
     let scale = 1.0 + Z * Z / n;
-    Some(Interval {
-        low: ((centre - half) / scale).max(0.0),
-        high: ((centre + half) / scale).min(1.0),
-    })
+    Some(Interval { low: ((centre - half) / scale).max(0.0), high: ((centre + half) / scale).min(1.0) })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! From runs to cells: one for each task × encoding, or × any other axis.
 
+use crate::counts::{Counts, Finding};
 use crate::read::{Results, Run, RunState};
 use crate::record::{Accuracy, Axis, Evaluation, Metric, Outcome, Published};
 use crate::statistics::{Interval, interval_over_seeds, mean, median};
@@ -48,82 +49,6 @@ pub struct Cell {
     pub finding: Finding,
 }
 
-/// How many runs ended how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// All.
-    pub planned: usize,
-    /// Not begun.
-    pub waiting: usize,
-    /// Begun and not ended.
-    pub running: usize,
-    /// Damaged.
-    pub unreadable: usize,
-    /// Learned the training lengths and hold beyond.
-    pub generalise: usize,
-    /// Learned the training lengths and break beyond.
-    pub fail_to_generalise: usize,
-    /// Never learned the training lengths.
-    pub fail_to_train: usize,
-    /// Loss or gradient not finite.
-    pub diverged: usize,
-    /// Without a verdict, as on text.
-    pub measured: usize,
-}
-
-impl Counts {
-    /// Runs that have ended with scores.
-    pub fn done(&self) -> usize {
-        self.judged() + self.measured
-    }
-
-    /// Runs that ended with a verdict.
-    pub fn judged(&self) -> usize {
-        self.fit() + self.fail_to_train + self.diverged
-    }
-
-    /// Runs that learned the training lengths.
-    pub fn fit(&self) -> usize {
-        self.generalise + self.fail_to_generalise
-    }
-
-    fn add(&mut self, state: &RunState) {
-        self.planned += 1;
-        let which = match state {
-            RunState::Waiting => &mut self.waiting,
-            RunState::Running { .. } => &mut self.running,
-            RunState::Unreadable { .. } => &mut self.unreadable,
-            RunState::Done(evaluation) => match evaluation.outcome {
-                Outcome::Generalises => &mut self.generalise,
-                Outcome::FailsToGeneralise { .. } => &mut self.fail_to_generalise,
-                Outcome::FailsToTrain => &mut self.fail_to_train,
-                Outcome::Diverged { .. } => &mut self.diverged,
-                Outcome::Measured => &mut self.measured,
-            },
-        };
-        *which += 1;
-    }
-}
-
-/// What the runs of a cell say together.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Finding {
-    /// No run has ended.
-    Unfinished,
-    /// There is no right answer to judge by.
-    Measured,
-    /// Every judged run diverged.
-    Diverged,
-    /// No run learned the training lengths: says nothing about generalisation.
-    FailsToTrain,
-    /// Every run that learned the training lengths breaks beyond them, from this length on in the median.
-    FailsToGeneralise(f64),
-    /// Some runs that learned the training lengths break beyond them, others hold.
-    Mixed(f64),
-    /// Every run that learned the training lengths holds beyond them.
-    Generalises,
-}
-
 /// A mean over runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
@@ -156,16 +81,9 @@ impl Scores {
     fn over(accuracies: &[Accuracy]) -> Option<Scores> {
         let estimate = |metric| {
             let values: Vec<f64> = accuracies.iter().map(|a| a.of(metric)).collect();
-            Some(Estimate {
-                mean: mean(&values)?,
-                interval: interval_over_seeds(&values),
-                n: values.len(),
-            })
+            Some(Estimate { mean: mean(&values)?, interval: interval_over_seeds(&values), n: values.len() })
         };
-        Some(Scores {
-            token: estimate(Metric::Token)?,
-            exact: estimate(Metric::Exact)?,
-        })
+        Some(Scores { token: estimate(Metric::Token)?, exact: estimate(Metric::Exact)? })
     }
 }
 
@@ -216,11 +134,7 @@ impl Summary {
     /// `(not set)`.
     pub fn new(results: &Results, by: Option<&str>) -> Summary {
         let by = by.unwrap_or("position");
-        let column_of = |run: &Run| {
-            run.planned
-                .setting(by)
-                .unwrap_or_else(|| "(not set)".to_owned())
-        };
+        let column_of = |run: &Run| run.planned.setting(by).unwrap_or_else(|| "(not set)".to_owned());
         let (mut tasks, mut columns) = (Vec::new(), Vec::new());
         let mut counts = Counts::default();
         let axis = results.grid.axes.iter().find(|axis| axis.key == by);
@@ -236,11 +150,7 @@ impl Summary {
         }
         let metrics: Vec<Metric> = results.finished().map(|(_, e)| e.metric).collect();
         let token = metrics.iter().filter(|m| **m == Metric::Token).count();
-        let metric = if token * 2 > metrics.len() {
-            Metric::Token
-        } else {
-            Metric::Exact
-        };
+        let metric = if token * 2 > metrics.len() { Metric::Token } else { Metric::Exact };
         let mut cells = Vec::new();
         let mut mixed = Vec::new();
         for task in &tasks {
@@ -254,24 +164,10 @@ impl Summary {
                     continue;
                 }
                 varying(&runs, by, &results.grid.axes, &mut mixed);
-                cells.push(Cell::of(
-                    task,
-                    column,
-                    &runs,
-                    metric,
-                    &results.grid.published,
-                ));
+                cells.push(Cell::of(task, column, &runs, metric, &results.grid.published));
             }
         }
-        Summary {
-            by: by.to_owned(),
-            tasks,
-            columns,
-            cells,
-            metric,
-            mixed,
-            counts,
-        }
+        Summary { by: by.to_owned(), tasks, columns, cells, metric, mixed, counts }
     }
 
     /// The cells of one task, in the order of the columns.
@@ -291,13 +187,7 @@ impl Summary {
 }
 
 impl Cell {
-    fn of(
-        task: &str,
-        column: &str,
-        runs: &[&Run],
-        fallback: Metric,
-        published: &[Published],
-    ) -> Cell {
+    fn of(task: &str, column: &str, runs: &[&Run], fallback: Metric, published: &[Published]) -> Cell {
         let mut counts = Counts::default();
         let mut done: Vec<&Evaluation> = Vec::new();
         for run in runs {
@@ -330,7 +220,7 @@ impl Cell {
             bins,
             breaks_at,
             published,
-            finding: finding(&counts, breaks_at),
+            finding: Finding::of(&counts, breaks_at),
         }
     }
 
@@ -347,9 +237,8 @@ impl Cell {
 
 impl Published {
     fn fits(&self, run: &Run) -> bool {
-        let same = |wanted: &Option<String>, found: &str| {
-            wanted.as_deref().is_none_or(|wanted| wanted == found)
-        };
+        let same =
+            |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
         same(&self.task, &run.planned.task) && same(&self.position, &run.planned.position)
     }
 }
@@ -375,23 +264,8 @@ impl PublishedBins {
     }
 }
 
-fn finding(counts: &Counts, breaks_at: Option<f64>) -> Finding {
-    match (counts.judged(), counts.fit(), breaks_at) {
-        (0, _, _) if counts.measured > 0 => Finding::Measured,
-        (0, _, _) => Finding::Unfinished,
-        (_, 0, _) if counts.fail_to_train == 0 => Finding::Diverged,
-        (_, 0, _) => Finding::FailsToTrain,
-        (_, _, None) => Finding::Generalises,
-        (_, _, Some(at)) if counts.generalise == 0 => Finding::FailsToGeneralise(at),
-        (_, _, Some(at)) => Finding::Mixed(at),
-    }
-}
-
 fn fits(evaluation: &Evaluation) -> bool {
-    matches!(
-        evaluation.outcome,
-        Outcome::Generalises | Outcome::FailsToGeneralise { .. }
-    )
+    matches!(evaluation.outcome, Outcome::Generalises | Outcome::FailsToGeneralise { .. })
 }
 
 /// Bins in the order in which the runs list them; runs that list others (an axis may change the lengths) add theirs.
@@ -425,11 +299,7 @@ fn bins(done: &[&Evaluation]) -> Vec<BinSummary> {
 }
 
 fn curve(done: &[&Evaluation]) -> Vec<LengthSummary> {
-    let mut lengths: Vec<usize> = done
-        .iter()
-        .flat_map(|e| &e.curve)
-        .map(|point| point.length)
-        .collect();
+    let mut lengths: Vec<usize> = done.iter().flat_map(|e| &e.curve).map(|point| point.length).collect();
     lengths.sort_unstable();
     lengths.dedup();
     lengths
@@ -441,21 +311,14 @@ fn curve(done: &[&Evaluation]) -> Vec<LengthSummary> {
                 .filter(|point| point.length == length)
                 .map(|point| (point.accuracy, point.chance))
                 .unzip();
-            Some(LengthSummary {
-                length,
-                all: Scores::over(&accuracies)?,
-                chance: mean_accuracy(&chances)?,
-            })
+            Some(LengthSummary { length, all: Scores::over(&accuracies)?, chance: mean_accuracy(&chances)? })
         })
         .collect()
 }
 
 fn mean_accuracy(of: &[Accuracy]) -> Option<Accuracy> {
     let part = |metric| mean(&of.iter().map(|a| a.of(metric)).collect::<Vec<_>>());
-    Some(Accuracy {
-        token: part(Metric::Token)?,
-        exact: part(Metric::Exact)?,
-    })
+    Some(Accuracy { token: part(Metric::Token)?, exact: part(Metric::Exact)? })
 }
 
 fn varying(runs: &[&Run], by: &str, axes: &[Axis], mixed: &mut Vec<String>) {

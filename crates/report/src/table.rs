@@ -1,11 +1,12 @@
 //! The summary for a terminal: one block a task.
 
 use comfy_table::{
-    Attribute, Cell as Field, CellAlignment, Color, ContentArrangement, Table, presets,
+    Attribute, Cell as Field, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle as Lines,
 };
 
+use crate::counts::{Counts, Finding};
 use crate::record::Metric;
-use crate::summary::{Cell, Counts, Estimate, Finding, Summary};
+use crate::summary::{Cell, Estimate, Summary};
 use crate::verdict::{verdict, whole};
 
 /// How the table may look.
@@ -19,6 +20,11 @@ pub struct TableStyle {
 
 /// Below this width the intervals are left out rather than broken over lines.
 const WIDTH_FOR_INTERVALS: usize = 24;
+
+const LINES: Lines = Lines::new()
+    .top_border(LineStyle::none().fill('─').junction('─'))
+    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .bottom_border(LineStyle::none().fill('─').junction('─'));
 
 /// One block a task: a row for each encoding with seeds, fit, every bin and the length at which it breaks; chance as the last
 /// row; published numbers with the difference below the row they belong to; the verdict in words at the end.
@@ -45,10 +51,7 @@ fn block(summary: &Summary, task: &str, style: TableStyle) -> String {
     }
     let intervals = usize::from(style.width) >= 44 + WIDTH_FOR_INTERVALS * ranges.len();
     let mut table = Table::new();
-    table
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(style.width);
+    table.load_style(LINES).set_content_arrangement(ContentArrangement::Dynamic).set_width(style.width);
     if style.colour {
         table.enforce_styling();
     } else {
@@ -57,11 +60,7 @@ fn block(summary: &Summary, task: &str, style: TableStyle) -> String {
     let mut header = vec![plain(&clean(&summary.by)), plain("seeds"), plain("fit")];
     for (index, (from, to)) in ranges.iter().enumerate() {
         let lengths = format!("{from}–{to}");
-        header.push(plain(&if index == 0 {
-            format!("{lengths} (trained)")
-        } else {
-            lengths
-        }));
+        header.push(plain(&if index == 0 { format!("{lengths} (trained)") } else { lengths }));
     }
     header.push(plain("breaks at"));
     table.set_header(header);
@@ -108,20 +107,13 @@ fn row(cell: &Cell, ranges: &[(usize, usize)], metric: Metric, intervals: bool) 
     row
 }
 
-fn fitting_row(
-    cell: &Cell,
-    ranges: &[(usize, usize)],
-    metric: Metric,
-    intervals: bool,
-) -> Vec<Field> {
+fn fitting_row(cell: &Cell, ranges: &[(usize, usize)], metric: Metric, intervals: bool) -> Vec<Field> {
     let fit = cell.counts.fit().to_string();
-    let mut row = vec![plain("  the seeds that fit"), plain(&fit), plain("")];
+    let mut row = vec![plain("└ the seeds that fit"), plain(&fit), plain("")];
     for range in ranges {
         let bin = cell.bins.iter().find(|b| (b.from, b.to) == *range);
         let fitting = bin.and_then(|b| b.fitting);
-        row.push(plain(
-            &fitting.map_or(String::new(), |s| percent(&s.of(metric), intervals)),
-        ));
+        row.push(plain(&fitting.map_or(String::new(), |s| percent(&s.of(metric), intervals))));
     }
     row.push(plain(""));
     row
@@ -135,11 +127,7 @@ fn published_row(cell: &Cell, index: usize, ranges: &[(usize, usize)]) -> Vec<Fi
         Metric::Exact => "exact",
         Metric::Token => "token",
     };
-    let mut row = vec![
-        plain(&format!("  {} ({metric})", clean(&published.source))),
-        plain(""),
-        plain(""),
-    ];
+    let mut row = vec![plain(&format!("└ {} ({metric})", clean(&published.source))), plain(""), plain("")];
     for range in ranges {
         let at = cell.bins.iter().position(|b| (b.from, b.to) == *range);
         let text = at.and_then(|at| {
@@ -151,7 +139,7 @@ fn published_row(cell: &Cell, index: usize, ranges: &[(usize, usize)]) -> Vec<Fi
         });
         row.push(plain(&text.unwrap_or_default()));
     }
-    row.push(plain("(ours − theirs)"));
+    row.push(plain("ours−theirs"));
     row
 }
 
@@ -165,9 +153,7 @@ fn chance_row(cells: &[&Cell], ranges: &[(usize, usize)], metric: Metric) -> Vec
             .map(|b| b.chance.of(metric))
             .collect();
         let mean = crate::statistics::mean(&values);
-        row.push(plain(
-            &mean.map_or(String::new(), |m| format!("{:.1}", m * 100.0)),
-        ));
+        row.push(plain(&mean.map_or(String::new(), |m| format!("{:.1}", m * 100.0))));
     }
     row.push(plain(""));
     row
@@ -217,19 +203,16 @@ pub(crate) fn ending(cell: &Cell) -> String {
         Finding::Diverged => "diverged".to_owned(),
         Finding::FailsToTrain => "did not train".to_owned(),
         Finding::FailsToGeneralise(at) => whole(at),
-        Finding::Mixed(at) => format!(
-            "{} ({} of {})",
-            whole(at),
-            cell.counts.fail_to_generalise,
-            cell.counts.fit()
-        ),
+        Finding::Mixed(at) => {
+            format!("{} ({} of {})", whole(at), cell.counts.fail_to_generalise, cell.counts.fit())
+        }
         Finding::Generalises => "holds".to_owned(),
     }
 }
 
 fn percent(estimate: &Estimate, interval: bool) -> String {
     let mean = estimate.mean * 100.0;
-    match estimate.interval.filter(|_| interval) {
+    match estimate.interval.filter(|i| interval && !i.is_invisible()) {
         Some(i) => format!("{mean:.1} [{:.1}, {:.1}]", i.low * 100.0, i.high * 100.0),
         None => format!("{mean:.1}"),
     }
@@ -249,9 +232,7 @@ fn plain(text: &str) -> Field {
 
 /// A name from a config may hold escape sequences: they do not reach the terminal.
 fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn wrapped(line: &str, width: usize) -> String {

@@ -1,6 +1,7 @@
 //! What the numbers mean, in sentences.
 
-use crate::summary::{Cell, Finding, Summary};
+use crate::counts::Finding;
+use crate::summary::{Cell, Summary};
 
 /// The grid's verdict in parts, for whoever lays it out.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,18 +60,9 @@ impl Verdict {
         let tasks = summary
             .tasks
             .iter()
-            .map(|task| TaskVerdict {
-                task: task.clone(),
-                text: task_text(summary, task),
-            })
+            .map(|task| TaskVerdict { task: task.clone(), text: task_text(summary, task) })
             .collect();
-        Verdict {
-            progress: progress(summary),
-            tasks,
-            control,
-            control_text,
-            caveats: caveats(summary),
-        }
+        Verdict { progress: progress(summary), tasks, control, control_text, caveats: caveats(summary) }
     }
 }
 
@@ -88,29 +80,17 @@ fn progress(summary: &Summary) -> String {
         };
     }
     let mut rest = Vec::new();
-    for (n, word) in [
-        (c.running, "under way"),
-        (c.waiting, "waiting"),
-        (c.unreadable, "unreadable"),
-    ] {
+    for (n, word) in [(c.running, "under way"), (c.waiting, "waiting"), (c.unreadable, "unreadable")] {
         if n > 0 {
             rest.push(format!("{n} {word}"));
         }
     }
-    format!(
-        "{} of {} runs have finished ({}).",
-        c.done(),
-        c.planned,
-        rest.join(", ")
-    )
+    format!("{} of {} runs have finished ({}).", c.done(), c.planned, rest.join(", "))
 }
 
 fn task_text(summary: &Summary, task: &str) -> String {
     let cells: Vec<&Cell> = summary.of_task(task).collect();
-    let ended = cells
-        .iter()
-        .filter(|c| c.finding != Finding::Unfinished)
-        .count();
+    let ended = cells.iter().filter(|c| c.finding != Finding::Unfinished).count();
     let mut sentences = Vec::new();
     let mut say = |wanted: &dyn Fn(&Cell) -> Option<String>, sentence: &dyn Fn(&str) -> String| {
         let named: Vec<String> = cells.iter().filter_map(|cell| wanted(cell)).collect();
@@ -120,36 +100,28 @@ fn task_text(summary: &Summary, task: &str) -> String {
         // "every encoding" only where it saves reading: with details in the names they stay.
         let plain = named.iter().all(|n| !n.contains(" ("));
         let all = named.len() == ended && ended == cells.len() && named.len() > 2 && plain;
-        let who = if all {
-            format!("every {}", noun(summary))
-        } else {
-            join(&named)
-        };
+        let who = if all { format!("every {}", noun(summary)) } else { join(&named) };
         sentences.push(sentence(&who));
     };
     let name = |cell: &Cell| title(summary, cell);
     let longest = cells.iter().filter_map(|c| c.longest()).max().unwrap_or(0);
     let trained = cells.iter().find_map(|c| c.train_lengths);
-    let trained = trained.map_or("the training lengths".to_owned(), |(from, to)| {
-        format!("the training lengths {from}–{to}")
+    let trained =
+        trained.map_or("the training lengths".to_owned(), |(from, to)| format!("lengths {from}–{to}"));
+    say(&|c| (c.finding == Finding::Generalises).then(|| name(c)), &|who| {
+        format!("Holds up to length {longest} with {who}.")
     });
     say(
-        &|c| (c.finding == Finding::Generalises).then(|| name(c)),
-        &|who| format!("Holds up to length {longest} with {who}."),
-    );
-    say(
         &|c| match c.finding {
-            Finding::FailsToGeneralise(at) => {
-                Some(format!("{} (from length {} on)", name(c), whole(at)))
-            }
+            Finding::FailsToGeneralise(at) => Some(format!("{} (from {})", name(c), whole(at))),
             _ => None,
         },
-        &|who| format!("Learned on {trained}, but breaks beyond them with {who}."),
+        &|who| format!("Learned on {trained}, but breaks at longer inputs with {who}."),
     );
     say(
         &|c| match c.finding {
             Finding::Mixed(at) => Some(format!(
-                "{} ({} of {} seeds that learned it break, from about length {} on)",
+                "{} ({} of {} seeds that learned it break, from about {})",
                 name(c),
                 c.counts.fail_to_generalise,
                 c.counts.fit(),
@@ -166,49 +138,31 @@ fn task_text(summary: &Summary, task: &str) -> String {
         },
         &|who| {
             format!(
-                "Not even learned on {trained} with {who}: a failure to train, which says nothing about generalisation."
+                "Never learned {trained} with {who}: a failure to train, which says nothing about longer inputs."
             )
         },
     );
-    say(
-        &|c| (c.finding == Finding::Diverged).then(|| name(c)),
-        &|who| format!("Training diverged with {who}."),
-    );
+    say(&|c| (c.finding == Finding::Diverged).then(|| name(c)), &|who| {
+        format!("Training diverged with {who}.")
+    });
     say(
         &|c| {
             let partial = c.counts.fit() > 0 && c.counts.fit() < c.counts.judged();
-            partial.then(|| {
-                format!(
-                    "{} ({} of {} seeds)",
-                    name(c),
-                    c.counts.fit(),
-                    c.counts.judged()
-                )
-            })
+            partial.then(|| format!("{} ({} of {} seeds)", name(c), c.counts.fit(), c.counts.judged()))
         },
-        &|who| {
-            format!(
-                "Not every seed learned {trained} with {who}; the verdict is about those that did."
-            )
-        },
+        &|who| format!("Not every seed learned {trained} with {who}; the verdict is about those that did."),
     );
-    say(
-        &|c| (c.finding == Finding::Measured).then(|| name(c)),
-        &|who| format!("Measured without a right answer to judge by, with {who}."),
-    );
-    say(
-        &|c| (c.finding == Finding::Unfinished).then(|| name(c)),
-        &|who| format!("No finished run yet with {who}."),
-    );
+    say(&|c| (c.finding == Finding::Measured).then(|| name(c)), &|who| {
+        format!("Measured without a right answer to judge by, with {who}.")
+    });
+    say(&|c| (c.finding == Finding::Unfinished).then(|| name(c)), &|who| {
+        format!("No finished run yet with {who}.")
+    });
     sentences.join(" ")
 }
 
 fn control(summary: &Summary) -> (Control, String) {
-    let cells: Vec<&Cell> = summary
-        .cells
-        .iter()
-        .filter(|cell| is_control(&cell.task))
-        .collect();
+    let cells: Vec<&Cell> = summary.cells.iter().filter(|cell| is_control(&cell.task)).collect();
     if cells.is_empty() {
         return (
             Control::Absent,
@@ -218,12 +172,7 @@ fn control(summary: &Summary) -> (Control, String) {
     }
     let failing: Vec<String> = cells
         .iter()
-        .filter(|c| {
-            !matches!(
-                c.finding,
-                Finding::Generalises | Finding::Unfinished | Finding::Measured
-            )
-        })
+        .filter(|c| !matches!(c.finding, Finding::Generalises | Finding::Unfinished | Finding::Measured))
         .map(|c| format!("{} with {}", c.task, title(summary, c)))
         .collect();
     if !failing.is_empty() {
@@ -236,9 +185,7 @@ fn control(summary: &Summary) -> (Control, String) {
             ),
         );
     }
-    if cells
-        .iter()
-        .any(|c| !matches!(c.finding, Finding::Generalises) || c.counts.done() < c.counts.planned)
+    if cells.iter().any(|c| !matches!(c.finding, Finding::Generalises) || c.counts.done() < c.counts.planned)
     {
         return (
             Control::Unfinished,

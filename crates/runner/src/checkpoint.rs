@@ -41,20 +41,27 @@ pub(crate) fn save(
         let text = serde_json::to_string_pretty(state).map_err(|e| bad(folder, e))?;
         durable::write(&folder.join("trainer_state.json"), text.as_bytes())
     })?;
-    if !keep_all {
-        for other in durable::entries(checkpoints)? {
-            if other != path {
-                durable::remove_folder(&other)?;
-            }
+    if keep_all { Ok(()) } else { remove_others(checkpoints, &path) }
+}
+
+/// Removes every checkpoint but the one at `path`.
+pub(crate) fn remove_others(checkpoints: &Path, path: &Path) -> Result<()> {
+    for other in durable::entries(checkpoints)? {
+        if other != path && step_of(&other).is_some() {
+            durable::remove_folder(&other)?;
         }
     }
     Ok(())
 }
 
+/// The step that a checkpoint's folder is named after.
+fn step_of(path: &Path) -> Option<u64> {
+    path.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok()
+}
+
 /// The newest checkpoint's folder.
 pub(crate) fn newest(checkpoints: &Path) -> Result<Option<PathBuf>> {
-    let step = |path: &PathBuf| path.file_name()?.to_str()?.strip_prefix("step-")?.parse::<u64>().ok();
-    let found = durable::entries(checkpoints)?.into_iter().filter_map(|path| Some((step(&path)?, path)));
+    let found = durable::entries(checkpoints)?.into_iter().filter_map(|path| Some((step_of(&path)?, path)));
     Ok(found.max().map(|(_, path)| path))
 }
 

@@ -28,28 +28,34 @@ pub(crate) fn write_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) 
     rename(&unfinished, path)
 }
 
-/// Appends bytes; they may be lost, wholly or partly, when the machine stops.
+/// Appends bytes and flushes them: a checkpoint written afterwards counts on them.
 pub(crate) fn append(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file =
         OpenOptions::new().create(true).append(true).open(path).map_err(RunError::file("open", path))?;
-    file.write_all(bytes).map_err(RunError::file("append to", path))
+    file.write_all(bytes).map_err(RunError::file("append to", path))?;
+    file.sync_all().map_err(RunError::file("flush", path))
 }
 
-/// Cuts a file to `length` bytes; a missing file counts as empty. A file that is shorter is an error.
+/// Cuts a file to `length` bytes; a missing file counts as empty. A file that is shorter is an error, and stays.
 pub(crate) fn truncate(path: &Path, length: u64) -> Result<()> {
+    let found = match fs::metadata(path) {
+        Ok(metadata) => metadata.len(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => 0,
+        Err(e) => return Err(RunError::file("read", path)(e)),
+    };
+    if found < length {
+        let problem = format!(
+            "holds {found} bytes where the checkpoint counts on {length}: the file was changed; delete the folder \
+             `checkpoints` beside it to begin the run again"
+        );
+        return Err(RunError::Folder { path: path.to_owned(), problem });
+    }
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
         .open(path)
         .map_err(RunError::file("open", path))?;
-    let found = file.metadata().map_err(RunError::file("read", path))?.len();
-    if found < length {
-        return Err(RunError::Folder {
-            path: path.to_owned(),
-            problem: format!("holds {found} bytes where the checkpoint counts on {length}: the file was changed"),
-        });
-    }
     file.set_len(length).map_err(RunError::file("truncate", path))?;
     file.sync_all().map_err(RunError::file("flush", path))
 }
@@ -79,6 +85,13 @@ pub(crate) fn sweep(folder: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The name of something in `folder` that an interrupted write of its first file, `own`, does not account for.
+pub(crate) fn stranger(folder: &Path, own: &str) -> Result<Option<String>> {
+    let leftover = unfinished(&folder.join(own));
+    let found = entries(folder)?.into_iter().find(|path| *path != leftover);
+    Ok(found.map(|path| path.file_name().unwrap_or_default().to_string_lossy().into_owned()))
 }
 
 /// The paths in a folder, by name; none if there is no such folder.

@@ -73,18 +73,18 @@ impl Execution {
 /// Makes the grid's folder, or recognises it as one; refuses a folder that holds anything else.
 fn claim(folder: &Path) -> Result<()> {
     durable::create_folder(folder)?;
-    durable::sweep(folder)?;
-    let foreign = match fs::read(folder.join("grid.json")) {
+    let path = folder.join("grid.json");
+    let foreign = match fs::read(&path) {
         Ok(text) => serde_json::from_slice::<attnlab_report::record::Grid>(&text)
             .err()
             .map(|e| format!("its grid.json is not one of attnlab's ({e})")),
-        Err(_) => durable::entries(folder)?.first().map(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            format!("it holds `{name}` but no grid.json, so it is not an attnlab folder")
-        }),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => durable::stranger(folder, "grid.json")?
+            .map(|name| format!("it holds `{name}` but no grid.json, so it is not an attnlab folder")),
+        Err(e) => return Err(RunError::file("read", path)(e)),
     };
     match foreign {
-        None => Ok(()),
+        // Nothing may be removed before the folder is known to be ours.
+        None => durable::sweep(folder),
         Some(found) => Err(RunError::Folder {
             path: folder.to_owned(),
             problem: format!("{found}; nothing was written; choose another --out or another name in the config"),

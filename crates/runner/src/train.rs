@@ -67,9 +67,7 @@ impl Files {
                 return Err(RunError::Folder { path: folder.to_owned(), problem });
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                durable::sweep(folder)?;
-                if let Some(stranger) = durable::entries(folder)?.first() {
-                    let name = stranger.file_name().unwrap_or_default().to_string_lossy();
+                if let Some(name) = durable::stranger(folder, "config.toml")? {
                     let problem = format!("holds `{name}` but no config.toml, so it is not a run folder; choose another --out");
                     return Err(RunError::Folder { path: folder.to_owned(), problem });
                 }
@@ -151,7 +149,14 @@ impl<'a> Trainer<'a> {
         let mut optimizer = AdamW::new(&parameters, config.train.adamw())?;
         let lengths = evaluate::lengths_of(task, config.train.lengths, 0);
         let state = match checkpoint::newest(&files.checkpoints())? {
-            Some(path) => checkpoint::load(&path, &parameters, &mut optimizer, &resources.device)?,
+            Some(path) => {
+                let state = checkpoint::load(&path, &parameters, &mut optimizer, &resources.device)?;
+                // Killed between writing this one and removing the one before, a run has both.
+                if !config.train.keep_checkpoints {
+                    checkpoint::remove_others(&files.checkpoints(), &path)?;
+                }
+                state
+            }
             None => TrainerState::default(),
         };
         durable::truncate(&files.metrics(), state.metrics_bytes)?;

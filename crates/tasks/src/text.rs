@@ -43,7 +43,7 @@ impl Kind for Config {
         expected: "Loss rises beyond the training context under absolute encodings; attention sinks, dormant heads \
                    and redundant maps appear here first.",
         source: "language modelling; the shipped excerpt is Austen 1813, in the public domain",
-        example: "text = { path = \"configs/data/pride_and_prejudice.txt\", tokens = \"bytes\", validation = 0.1 }\n",
+        example: "kind = \"text\"\npath = \"configs/data/pride_and_prejudice.txt\"\ntokens = \"bytes\"\nvalidation = 0.1\n",
     };
 
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {

@@ -11,12 +11,12 @@ use crate::summary::{Cell, Estimate, Scores, Summary};
 
 use super::svg::{Paint, Scale, dashes, escape, marker, path, shortened, tick_text, ticks};
 
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 330.0;
+const WIDTH: f64 = 620.0;
+const HEIGHT: f64 = 320.0;
 const LEFT: f64 = 46.0;
-const RIGHT: f64 = 572.0;
+const RIGHT: f64 = 472.0;
 const TOP: f64 = 26.0;
-const BOTTOM: f64 = 282.0;
+const BOTTOM: f64 = 272.0;
 const METRICS: [(Metric, &str); 2] = [(Metric::Exact, "exact"), (Metric::Token, "token")];
 /// Lines with more points than this have no markers.
 const MOST_MARKERS: usize = 32;
@@ -51,16 +51,13 @@ struct Point {
 /// A standalone SVG of a task's length curves, by the task's own metric, for a README or a talk. A task that the grid does not
 /// have gives a figure that says so.
 pub fn figure_svg(results: &Results, summary: &Summary, task: &str) -> String {
-    let metric = summary
-        .of_task(task)
-        .next()
-        .map_or(summary.metric, |cell| cell.metric);
+    let metric = summary.of_task(task).next().map_or(summary.metric, |cell| cell.metric);
     let wanted: Vec<_> = METRICS.iter().filter(|(m, _)| *m == metric).collect();
     let axis = match metric {
         Metric::Exact => "sequences entirely right (%)",
         Metric::Token => "labels right (%)",
     };
-    let head = 40.0;
+    let head = 50.0;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {}\" width=\"{WIDTH}\" height=\"{}\" \
          font-family=\"system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif\" font-size=\"12\" role=\"img\">\
@@ -96,30 +93,19 @@ pub(crate) fn inline(summary: &Summary, task: &str, index: usize) -> String {
     );
     out.push_str(&frame(summary, task, Paint::Page));
     for (metric, class) in METRICS {
-        let _ = write!(
-            out,
-            "<g class=\"{class}\">{}</g>",
-            layer(summary, task, metric, Paint::Page)
-        );
+        let _ = write!(out, "<g class=\"{class}\">{}</g>", layer(summary, task, metric, Paint::Page));
     }
-    let _ = write!(
-        out,
-        "<line class=\"cross\" y1=\"{TOP}\" y2=\"{BOTTOM}\" x1=\"-9\" x2=\"-9\"/></svg>"
-    );
+    let _ = write!(out, "<line class=\"cross\" y1=\"{TOP}\" y2=\"{BOTTOM}\" x1=\"-9\" x2=\"-9\"/></svg>");
     out
 }
 
 /// What the figure shows, as numbers.
 pub(crate) fn data(summary: &Summary, task: &str) -> ChartData {
     let (x, _) = scales(summary, task);
-    let cells: Vec<(usize, Vec<Point>)> = summary
-        .of_task(task)
-        .map(|cell| (summary.column_index(&cell.column), points(cell)))
-        .collect();
-    let mut lengths: Vec<f64> = cells
-        .iter()
-        .flat_map(|(_, points)| points.iter().map(|p| p.length))
-        .collect();
+    let cells: Vec<(usize, Vec<Point>)> =
+        summary.of_task(task).map(|cell| (summary.column_index(&cell.column), points(cell))).collect();
+    let mut lengths: Vec<f64> =
+        cells.iter().flat_map(|(_, points)| points.iter().map(|p| p.length)).collect();
     lengths.sort_by(f64::total_cmp);
     lengths.dedup();
     let round = |value: f64| (value * 1e4).round() / 1e4;
@@ -141,12 +127,8 @@ pub(crate) fn data(summary: &Summary, task: &str) -> ChartData {
             }),
         })
         .collect();
-    let chance = [0, 1].map(|m| {
-        lengths
-            .iter()
-            .map(|length| chance_at(&cells, *length, m).map(round))
-            .collect()
-    });
+    let chance =
+        [0, 1].map(|m| lengths.iter().map(|length| chance_at(&cells, *length, m).map(round)).collect());
     ChartData {
         task: task.to_owned(),
         from: x.from,
@@ -193,18 +175,8 @@ fn scales(summary: &Summary, task: &str) -> (Scale, Scale) {
     if from > to {
         (from, to) = (0.0, 1.0);
     }
-    let x = Scale {
-        from,
-        to,
-        start: LEFT + 6.0,
-        end: RIGHT,
-    };
-    let y = Scale {
-        from: 0.0,
-        to: 1.0,
-        start: BOTTOM - 4.0,
-        end: TOP + 4.0,
-    };
+    let x = Scale { from, to, start: LEFT + 6.0, end: RIGHT };
+    let y = Scale { from: 0.0, to: 1.0, start: BOTTOM - 4.0, end: TOP + 4.0 };
     (x, y)
 }
 
@@ -271,23 +243,17 @@ fn frame(summary: &Summary, task: &str, paint: Paint) -> String {
 /// Chance, bands, lines, published points and the names at the lines' ends, for one metric.
 fn layer(summary: &Summary, task: &str, metric: Metric, paint: Paint) -> String {
     let (x, y) = scales(summary, task);
-    let cells: Vec<(usize, Vec<Point>)> = summary
-        .of_task(task)
-        .map(|cell| (summary.column_index(&cell.column), points(cell)))
-        .collect();
+    let cells: Vec<(usize, Vec<Point>)> =
+        summary.of_task(task).map(|cell| (summary.column_index(&cell.column), points(cell))).collect();
     let mut out = chance_line(&cells, metric, &x, &y, paint);
     let mut names: Vec<(f64, usize)> = Vec::new();
     for (index, points) in &cells {
         let Some(last) = points.last() else { continue };
         names.push((y.at(last.scores.of(metric).mean), *index));
-        let places: Vec<(f64, f64)> = points
-            .iter()
-            .map(|p| (x.at(p.length), y.at(p.scores.of(metric).mean)))
-            .collect();
+        let places: Vec<(f64, f64)> =
+            points.iter().map(|p| (x.at(p.length), y.at(p.scores.of(metric).mean))).collect();
         let band = |end: fn((f64, f64)) -> f64| {
-            points
-                .iter()
-                .map(move |p| (x.at(p.length), y.at(end(ends(&p.scores.of(metric))))))
+            points.iter().map(move |p| (x.at(p.length), y.at(end(ends(&p.scores.of(metric))))))
         };
         let mut outline: Vec<(f64, f64)> = band(|e| e.1).collect();
         let mut lower: Vec<(f64, f64)> = band(|e| e.0).collect();
@@ -314,18 +280,10 @@ fn layer(summary: &Summary, task: &str, metric: Metric, paint: Paint) -> String 
     out
 }
 
-fn chance_line(
-    cells: &[(usize, Vec<Point>)],
-    metric: Metric,
-    x: &Scale,
-    y: &Scale,
-    paint: Paint,
-) -> String {
+fn chance_line(cells: &[(usize, Vec<Point>)], metric: Metric, x: &Scale, y: &Scale, paint: Paint) -> String {
     let which = usize::from(metric == Metric::Token);
-    let mut lengths: Vec<f64> = cells
-        .iter()
-        .flat_map(|(_, points)| points.iter().map(|p| p.length))
-        .collect();
+    let mut lengths: Vec<f64> =
+        cells.iter().flat_map(|(_, points)| points.iter().map(|p| p.length)).collect();
     lengths.sort_by(f64::total_cmp);
     lengths.dedup();
     let line: Vec<(f64, f64)> = lengths
@@ -357,14 +315,7 @@ fn chance_at(cells: &[(usize, Vec<Point>)], length: f64, metric: usize) -> Optio
 }
 
 /// Published numbers as hollow diamonds over the middle of their bins.
-fn published(
-    summary: &Summary,
-    task: &str,
-    metric: Metric,
-    x: &Scale,
-    y: &Scale,
-    paint: Paint,
-) -> String {
+fn published(summary: &Summary, task: &str, metric: Metric, x: &Scale, y: &Scale, paint: Paint) -> String {
     let mut out = String::new();
     for cell in summary.of_task(task) {
         let index = summary.column_index(&cell.column);
@@ -425,7 +376,5 @@ fn end_names(summary: &Summary, mut names: Vec<(f64, usize)>, paint: Paint) -> S
 }
 
 fn ends(estimate: &Estimate) -> (f64, f64) {
-    estimate
-        .interval
-        .map_or((estimate.mean, estimate.mean), |i| (i.low, i.high))
+    estimate.interval.map_or((estimate.mean, estimate.mean), |i| (i.low, i.high))
 }

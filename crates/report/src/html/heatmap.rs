@@ -1,7 +1,8 @@
 //! Tasks × encodings at a glance: a small field for each length bin.
 
+use crate::counts::Finding;
 use crate::record::Metric;
-use crate::summary::{Cell, Finding, Summary};
+use crate::summary::{Cell, Summary};
 use crate::table::{ending, fit, relative};
 use crate::verdict::is_control;
 
@@ -67,10 +68,9 @@ fn square(summary: &Summary, column: usize, name: &str, cell: Option<&Cell>) -> 
     let (mark, note) = match cell.finding {
         Finding::Generalises => ("ok", "holds".to_owned()),
         Finding::FailsToGeneralise(_) => ("bad", format!("breaks at {}", ending(cell))),
-        Finding::Mixed(_) => (
-            "part",
-            format!("{} of {} break", cell.counts.fail_to_generalise, cell.counts.fit()),
-        ),
+        Finding::Mixed(_) => {
+            ("part", format!("{} of {} break", cell.counts.fail_to_generalise, cell.counts.fit()))
+        }
         Finding::FailsToTrain => ("untrained", "did not train".to_owned()),
         Finding::Diverged => ("untrained", "diverged".to_owned()),
         Finding::Measured => ("", "measured".to_owned()),
@@ -89,10 +89,7 @@ fn square(summary: &Summary, column: usize, name: &str, cell: Option<&Cell>) -> 
             let ink = |metric: Metric| {
                 let mean = bin.all.of(metric).mean;
                 let chance = bin.chance.of(metric);
-                Ink {
-                    text: number(mean),
-                    style: field_style(relative(mean, chance)),
-                }
+                Ink { text: number(mean), style: field_style(relative(mean, chance)) }
             };
             let score = bin.all.of(cell.metric);
             Field {
@@ -122,22 +119,15 @@ fn square(summary: &Summary, column: usize, name: &str, cell: Option<&Cell>) -> 
 /// Whole percent; what is short of perfect never reads 100.
 fn number(mean: f64) -> String {
     let percent = format!("{:.0}", mean * 100.0);
-    if percent == "100" && mean < 1.0 {
-        ">99".to_owned()
-    } else {
-        percent
-    }
+    if percent == "100" && mean < 1.0 { ">99".to_owned() } else { percent }
 }
 
 /// Rust at chance, sand half way, teal at perfect, with the ink that reads better on it.
 fn field_style(relative: f64) -> String {
     const STOPS: [[f64; 3]; 3] = [[190.0, 73.0, 44.0], [240.0, 222.0, 178.0], [22.0, 122.0, 110.0]];
     let [low, middle, high] = STOPS;
-    let (from, to, t) = if relative < 0.5 {
-        (low, middle, relative * 2.0)
-    } else {
-        (middle, high, relative * 2.0 - 1.0)
-    };
+    let (from, to, t) =
+        if relative < 0.5 { (low, middle, relative * 2.0) } else { (middle, high, relative * 2.0 - 1.0) };
     let mut rgb = [0.0; 3];
     for ((mixed, a), b) in rgb.iter_mut().zip(from).zip(to) {
         *mixed = a + (b - a) * t;

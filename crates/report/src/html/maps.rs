@@ -59,23 +59,9 @@ struct ScoreData {
 
 /// Chooses and encodes.
 pub(crate) fn embed(results: &Results, summary: &Summary) -> Embedded {
-    let mut candidates: Vec<&Run> = results.runs.iter().filter(|r| !r.maps.is_empty()).collect();
+    let candidates: Vec<&Run> = results.runs.iter().filter(|r| !r.maps.is_empty()).collect();
     let total = candidates.len();
-    // Stable: among equals the grid's order decides, so the page is the same each time.
-    candidates.sort_by(|a, b| interest(b).total_cmp(&interest(a)));
-    let mut chosen: Vec<&Run> = Vec::new();
-    let mut again: Vec<&Run> = Vec::new();
-    for run in candidates {
-        let same = |other: &&Run| {
-            other.planned.task == run.planned.task && other.planned.position == run.planned.position
-        };
-        if chosen.iter().any(same) {
-            again.push(run);
-        } else {
-            chosen.push(run);
-        }
-    }
-    chosen.extend(again);
+    let chosen = ranked(candidates);
     let mut embedded = Embedded::default();
     let (mut bytes, mut cropped, mut fewer, mut damaged) = (0, 0, 0, Vec::new());
     let mut broken_weights = 0;
@@ -97,8 +83,8 @@ pub(crate) fn embed(results: &Results, summary: &Summary) -> Embedded {
     }
     if total > embedded.runs.len() + damaged.len() {
         embedded.notes.push(format!(
-            "Maps of {} of {total} runs are in this page (at most {MOST_RUNS} runs and {} MiB; one seed of each pair first, \
-             failing runs before others).",
+            "Maps of {} of {total} runs are in this page (at most {MOST_RUNS} runs and {} MiB; a run of each task before \
+             a second one, failing runs before others).",
             embedded.runs.len(),
             MOST_BYTES >> 20
         ));
@@ -109,19 +95,42 @@ pub(crate) fn embed(results: &Results, summary: &Summary) -> Embedded {
         ));
     }
     if cropped > 0 {
-        embedded.notes.push(format!(
-            "{cropped} of them are cut to the first {MOST_TOKENS} queries and keys."
-        ));
+        embedded
+            .notes
+            .push(format!("{cropped} of them are cut to the first {MOST_TOKENS} queries and keys."));
     }
     if broken_weights > 0 {
-        embedded.notes.push(format!(
-            "{broken_weights} weights are not finite and are drawn as the smallest."
-        ));
+        embedded
+            .notes
+            .push(format!("{broken_weights} weights are not finite and are drawn as the smallest."));
     }
+    embedded.notes.extend(damaged.into_iter().map(|d| format!("Left out: {d}.")));
     embedded
-        .notes
-        .extend(damaged.into_iter().map(|d| format!("Left out: {d}.")));
-    embedded
+}
+
+/// The most informative run of the task and encoding seen least so far, again and again. The first of all is the most
+/// informative one of the grid; among equals the grid's order decides, so that the page is the same each time.
+fn ranked(mut candidates: Vec<&Run>) -> Vec<&Run> {
+    let mut chosen: Vec<&Run> = Vec::new();
+    // Past the bound a run is only reached when one before it is damaged or too large.
+    while chosen.len() < MOST_RUNS * 2 && !candidates.is_empty() {
+        let seen = |run: &Run| {
+            let task = chosen.iter().filter(|c| c.planned.task == run.planned.task);
+            let position = chosen.iter().filter(|c| c.planned.position == run.planned.position);
+            (task.count(), position.count())
+        };
+        let best = candidates.iter().enumerate().min_by(|(_, a), (_, b)| {
+            let ((task_a, position_a), (task_b, position_b)) = (seen(a), seen(b));
+            task_a
+                .cmp(&task_b)
+                .then(interest(b).floor().total_cmp(&interest(a).floor()))
+                .then(position_a.cmp(&position_b))
+                .then(interest(b).total_cmp(&interest(a)))
+        });
+        let Some((index, _)) = best else { break };
+        chosen.push(candidates.remove(index));
+    }
+    chosen
 }
 
 /// Without the folder: the page must not tell where on a machine it was made.
@@ -135,12 +144,8 @@ fn reason(error: &ReadError) -> String {
 
 /// The last three parts of a path: run, folder, file.
 fn tail(file: &std::path::Path) -> String {
-    let parts: Vec<String> = file
-        .components()
-        .rev()
-        .take(3)
-        .map(|part| part.as_os_str().to_string_lossy().into_owned())
-        .collect();
+    let parts: Vec<String> =
+        file.components().rev().take(3).map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
     parts.into_iter().rev().collect::<Vec<_>>().join("/")
 }
 
@@ -151,7 +156,7 @@ fn interest(run: &Run) -> f64 {
         return 0.0;
     };
     match evaluation.outcome {
-        Outcome::FailsToGeneralise { .. } => 10.0 + drop(evaluation),
+        Outcome::FailsToGeneralise { .. } => 10.0 + 0.99 * drop(evaluation),
         Outcome::FailsToTrain => 5.0,
         Outcome::Diverged { .. } => 4.0,
         Outcome::Generalises => 3.0,
@@ -161,11 +166,8 @@ fn interest(run: &Run) -> f64 {
 
 fn drop(evaluation: &Evaluation) -> f64 {
     let metric: Metric = evaluation.metric;
-    let scores: Vec<f64> = evaluation
-        .bins
-        .iter()
-        .map(|bin| relative(bin.accuracy.of(metric), bin.chance.of(metric)))
-        .collect();
+    let scores: Vec<f64> =
+        evaluation.bins.iter().map(|bin| relative(bin.accuracy.of(metric), bin.chance.of(metric))).collect();
     let worst = scores.iter().skip(1).copied().fold(1.0, f64::min);
     scores.first().map_or(0.0, |first| first - worst)
 }
@@ -191,12 +193,8 @@ fn encode(run: &Run, summary: &Summary, room: usize) -> Result<Option<Encoded>, 
         examples.push(maps.example(index)?);
     }
     let causal = examples.iter().all(|e| is_causal(e, maps.length));
-    let one = if causal {
-        length * (length + 1) / 2
-    } else {
-        length * length
-    } * maps.heads
-        * maps.layers.len();
+    let one =
+        if causal { length * (length + 1) / 2 } else { length * length } * maps.heads * maps.layers.len();
     let fitting = room.checked_div(one).unwrap_or(0).min(wanted);
     if fitting == 0 {
         return Ok(None);
@@ -205,9 +203,7 @@ fn encode(run: &Run, summary: &Summary, room: usize) -> Result<Option<Encoded>, 
     let encoded = examples
         .iter()
         .take(fitting)
-        .map(|example| {
-            quantise(example, maps.length, length, causal, &mut not_finite)
-        })
+        .map(|example| quantise(example, maps.length, length, causal, &mut not_finite))
         .collect();
     let (outcome, scores) = match &run.state {
         RunState::Done(evaluation) => (outcome_text(&evaluation.outcome), scores(evaluation)),
@@ -340,13 +336,7 @@ mod tests {
 
     #[test]
     fn base64_agrees_with_the_vectors_of_rfc_4648() {
-        let cases = [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-        ];
+        let cases = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
         for (plain, coded) in cases {
             assert_eq!(base64(plain.as_bytes()), coded);
         }

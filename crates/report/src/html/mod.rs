@@ -7,6 +7,7 @@ mod curves;
 mod heatmap;
 mod maps;
 mod svg;
+mod table;
 mod training;
 
 use askama::Template;
@@ -15,8 +16,7 @@ use serde::Serialize;
 use crate::csv::{CsvError, results_csv};
 use crate::read::{Results, RunState};
 use crate::record::Metric;
-use crate::summary::{Cell, Estimate, Summary};
-use crate::table::{ending, fit, seeds, signed};
+use crate::summary::Summary;
 use crate::verdict::{Control, Verdict};
 
 pub use curves::figure_svg;
@@ -50,17 +50,22 @@ struct Page<'a> {
     heatmap: Vec<heatmap::Row>,
     tasks: Vec<Task>,
     maps: &'a Embedded,
-    table: Vec<TableRow>,
+    table: Vec<table::TableRow>,
     table_bins: Vec<String>,
+    /// Whether the table's fields must tell their lengths because the tasks differ in them.
+    bin_lengths: bool,
     csv: String,
     csv_name: String,
     troubles: Vec<String>,
-    provenance: Vec<(String, String)>,
-    configs: Vec<(String, String)>,
+    provenance: Pairs,
+    configs: Pairs,
     data: String,
     style: &'static str,
     script: &'static str,
 }
+
+/// Name and value.
+type Pairs = Vec<(String, String)>;
 
 struct Task {
     name: String,
@@ -68,37 +73,6 @@ struct Task {
     text: String,
     chart: String,
     training: Option<training::Training>,
-}
-
-struct TableRow {
-    task: String,
-    task_index: usize,
-    column: String,
-    column_index: usize,
-    seeds: String,
-    seeds_order: usize,
-    fit: String,
-    fit_title: String,
-    fit_order: f64,
-    bins: Vec<BinField>,
-    ending: String,
-    ending_order: f64,
-}
-
-struct BinField {
-    lengths: String,
-    title: String,
-    exact: Number,
-    token: Number,
-}
-
-#[derive(Default)]
-struct Number {
-    text: String,
-    interval: String,
-    chance: String,
-    published: Vec<String>,
-    order: f64,
 }
 
 #[derive(Serialize)]
@@ -120,10 +94,7 @@ pub fn html(results: &Results, summary: &Summary) -> Result<String, HtmlError> {
         .map(|(index, name)| Task {
             name: name.clone(),
             control: crate::verdict::is_control(name),
-            text: verdict
-                .tasks
-                .get(index)
-                .map_or(String::new(), |t| t.text.clone()),
+            text: verdict.tasks.get(index).map_or(String::new(), |t| t.text.clone()),
             chart: curves::inline(summary, name, index),
             training: training::training(results, summary, name),
         })
@@ -131,11 +102,7 @@ pub fn html(results: &Results, summary: &Summary) -> Result<String, HtmlError> {
     let data = Data {
         by: &summary.by,
         columns: &summary.columns,
-        charts: summary
-            .tasks
-            .iter()
-            .map(|task| curves::data(summary, task))
-            .collect(),
+        charts: summary.tasks.iter().map(|task| curves::data(summary, task)).collect(),
         maps: &embedded.runs,
     };
     let (provenance, configs) = provenance(results);
@@ -154,8 +121,9 @@ pub fn html(results: &Results, summary: &Summary) -> Result<String, HtmlError> {
         token_first: summary.metric == Metric::Token,
         heatmap: heatmap::rows(summary),
         tasks,
-        table_bins: bin_titles(summary),
-        table: table(summary),
+        table_bins: table::bin_titles(summary).0,
+        bin_lengths: !table::bin_titles(summary).1,
+        table: table::rows(summary),
         csv: maps::base64(results_csv(results)?.as_bytes()),
         csv_name: format!("{}-results.csv", file_name(&results.grid.name)),
         troubles: troubles(results),
@@ -188,140 +156,11 @@ fn facts(results: &Results, summary: &Summary) -> Vec<(String, &'static str)> {
     vec![
         (format!("{}/{}", c.done(), c.planned), "runs finished"),
         (summary.tasks.len().to_string(), "tasks"),
-        (
-            summary.columns.len().to_string(),
-            if summary.by == "position" {
-                "encodings"
-            } else {
-                "columns"
-            },
-        ),
+        (summary.columns.len().to_string(), if summary.by == "position" { "encodings" } else { "columns" }),
         (seeds.len().to_string(), "seeds"),
-        (
-            format!("{}/{}", c.fit(), c.judged()),
-            "learned the training lengths",
-        ),
-        (
-            format!("{}/{}", c.generalise, c.fit()),
-            "of these hold beyond",
-        ),
+        (format!("{}/{}", c.fit(), c.judged()), "learned the training lengths"),
+        (format!("{}/{}", c.generalise, c.fit()), "of these hold beyond"),
     ]
-}
-
-/// The bins' lengths when all tasks agree, else their numbers.
-fn bin_titles(summary: &Summary) -> Vec<String> {
-    let ranges = |cell: &Cell| -> Vec<(usize, usize)> {
-        cell.bins.iter().map(|b| (b.from, b.to)).collect()
-    };
-    let all: Vec<_> = summary.cells.iter().map(ranges).collect();
-    let most = all.iter().max_by_key(|r| r.len()).cloned().unwrap_or_default();
-    let agree = all.iter().all(|r| r.is_empty() || *r == most);
-    most.iter()
-        .enumerate()
-        .map(|(i, (from, to))| match (agree, i) {
-            (true, _) => format!("{from}–{to}"),
-            (false, 0) => "trained lengths".to_owned(),
-            (false, i) => format!("beyond, bin {i}"),
-        })
-        .collect()
-}
-
-fn table(summary: &Summary) -> Vec<TableRow> {
-    let width = bin_titles(summary).len();
-    let row = |cell: &Cell| {
-        let judged = cell.counts.judged();
-        let share = crate::statistics::wilson(cell.counts.fit(), judged);
-        let mut bins: Vec<BinField> = cell
-            .bins
-            .iter()
-            .enumerate()
-            .map(|(index, bin)| BinField {
-                lengths: format!("{}–{}", bin.from, bin.to),
-                title: bin_title(cell, index),
-                exact: number(cell, index, Metric::Exact),
-                token: number(cell, index, Metric::Token),
-            })
-            .collect();
-        bins.resize_with(width, || BinField {
-            lengths: String::new(),
-            title: String::new(),
-            exact: Number { order: -1.0, ..Number::default() },
-            token: Number { order: -1.0, ..Number::default() },
-        });
-        TableRow {
-            task_index: summary.tasks.iter().position(|t| *t == cell.task).unwrap_or(0),
-            task: cell.task.clone(),
-            column_index: summary.column_index(&cell.column),
-            column: cell.column.clone(),
-            seeds: seeds(&cell.counts),
-            seeds_order: cell.counts.done(),
-            fit: fit(&cell.counts),
-            fit_title: share.map_or(String::new(), |i| {
-                format!("95 % Wilson interval {:.0} to {:.0} %", i.low * 100.0, i.high * 100.0)
-            }),
-            fit_order: if judged == 0 { -1.0 } else { cell.counts.fit() as f64 / judged as f64 },
-            bins,
-            ending: ending(cell),
-            ending_order: match (cell.breaks_at, cell.counts.fit()) {
-                (Some(at), _) => at,
-                (None, 0) => -1.0,
-                (None, _) => 1e12,
-            },
-        }
-    };
-    summary.cells.iter().map(row).collect()
-}
-
-fn bin_title(cell: &Cell, index: usize) -> String {
-    let Some(bin) = cell.bins.get(index) else {
-        return String::new();
-    };
-    let mut title = format!("lengths {}–{}, {} different sequences", bin.from, bin.to, bin.distinct);
-    if cell.counts.fit() > 0
-        && cell.counts.fit() < cell.counts.judged()
-        && let Some(fitting) = bin.fitting
-    {
-        title.push_str(&format!(
-            "; the {} seeds that fit: {}",
-            cell.counts.fit(),
-            with_interval(&fitting.of(cell.metric))
-        ));
-    }
-    title
-}
-
-fn number(cell: &Cell, index: usize, metric: Metric) -> Number {
-    let Some(bin) = cell.bins.get(index) else {
-        return Number::default();
-    };
-    let estimate = bin.all.of(metric);
-    let published = cell
-        .published
-        .iter()
-        .filter(|p| p.metric == metric)
-        .filter_map(|p| {
-            let theirs = p.percent.get(index)?;
-            let difference = p.difference.get(index).copied().flatten()?;
-            Some(format!("{}: {theirs:.1} ({})", p.source, signed(difference)))
-        })
-        .collect();
-    Number {
-        text: format!("{:.1}", estimate.mean * 100.0),
-        interval: estimate.interval.map_or(String::new(), |i| {
-            format!("{:.1} – {:.1}", i.low * 100.0, i.high * 100.0)
-        }),
-        chance: format!("{:.1}", bin.chance.of(metric) * 100.0),
-        published,
-        order: estimate.mean,
-    }
-}
-
-fn with_interval(estimate: &Estimate) -> String {
-    let mean = estimate.mean * 100.0;
-    match estimate.interval {
-        Some(i) => format!("{mean:.1} % ({:.1} – {:.1})", i.low * 100.0, i.high * 100.0),
-        None => format!("{mean:.1} %"),
-    }
 }
 
 fn troubles(results: &Results) -> Vec<String> {
@@ -329,11 +168,7 @@ fn troubles(results: &Results) -> Vec<String> {
     for run in &results.runs {
         if let RunState::Unreadable { file, reason } = &run.state {
             let name = file.file_name().map(|n| n.to_string_lossy().into_owned());
-            troubles.push(format!(
-                "{}, {}: {reason}",
-                run.planned.id,
-                name.unwrap_or_default()
-            ));
+            troubles.push(format!("{}, {}: {reason}", run.planned.id, name.unwrap_or_default()));
         }
         for warning in &run.warnings {
             troubles.push(format!("{}, {warning}", run.planned.id));
@@ -343,10 +178,9 @@ fn troubles(results: &Results) -> Vec<String> {
 }
 
 /// What the runs were made with, without when: times differ between equal results.
-fn provenance(results: &Results) -> (Vec<(String, String)>, Vec<(String, String)>) {
-    let mut facts: Vec<(String, Vec<String>)> = ["attnlab", "revision", "machine"]
-        .map(|name| (name.to_owned(), Vec::new()))
-        .into();
+fn provenance(results: &Results) -> (Pairs, Pairs) {
+    let mut facts: Vec<(String, Vec<String>)> =
+        ["attnlab", "revision", "machine"].map(|name| (name.to_owned(), Vec::new())).into();
     let mut configs = Vec::new();
     for run in &results.runs {
         let Some(p) = &run.provenance else { continue };
@@ -367,9 +201,7 @@ fn provenance(results: &Results) -> (Vec<(String, String)>, Vec<(String, String)
 }
 
 fn file_name(name: &str) -> String {
-    let safe: String = name
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' })
-        .collect();
+    let safe: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
     if safe.is_empty() { "grid".to_owned() } else { safe }
 }

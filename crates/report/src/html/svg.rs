@@ -4,9 +4,8 @@ use std::fmt::Write;
 
 /// Colours on white, by a column's index; with the markers of the same index no two lines differ by colour alone.
 /// After Okabe & Ito, darkened to a contrast of at least 3 : 1.
-const INKS: [&str; 8] = [
-    "#0072b2", "#d55e00", "#00855f", "#a34a94", "#a87400", "#2b93c9", "#5c6470", "#9c1f45",
-];
+const INKS: [&str; 8] =
+    ["#0072b2", "#d55e00", "#00855f", "#a34a94", "#a87400", "#2b93c9", "#5c6470", "#9c1f45"];
 
 /// Where a figure will be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,8 +124,18 @@ pub(crate) fn marker(x: f64, y: f64, index: usize, attributes: &str) -> String {
         5 => shape(&[(-4.4, -1.5), (4.4, -1.5), (4.4, 1.5), (-4.4, 1.5)]),
         6 => shape(&[(-1.5, -4.4), (1.5, -4.4), (1.5, 4.4), (-1.5, 4.4)]),
         _ => shape(&[
-            (-1.3, -4.0), (1.3, -4.0), (1.3, -1.3), (4.0, -1.3), (4.0, 1.3), (1.3, 1.3),
-            (1.3, 4.0), (-1.3, 4.0), (-1.3, 1.3), (-4.0, 1.3), (-4.0, -1.3), (-1.3, -1.3),
+            (-1.3, -4.0),
+            (1.3, -4.0),
+            (1.3, -1.3),
+            (4.0, -1.3),
+            (4.0, 1.3),
+            (1.3, 1.3),
+            (1.3, 4.0),
+            (-1.3, 4.0),
+            (-1.3, 1.3),
+            (-4.0, 1.3),
+            (-4.0, -1.3),
+            (-1.3, -1.3),
         ]),
     }
 }

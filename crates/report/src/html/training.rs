@@ -11,7 +11,7 @@ use super::svg::{Paint, Scale, dashes, escape, path, tick_text, ticks};
 const WIDTH: f64 = 520.0;
 const HEIGHT: f64 = 236.0;
 const LEFT: f64 = 46.0;
-const RIGHT: f64 = 508.0;
+const RIGHT: f64 = 500.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 196.0;
 /// Points a line is thinned to; the last one always stays.
@@ -30,18 +30,12 @@ struct Line {
 
 /// `None` when no run of the task has logged a step.
 pub(crate) fn training(results: &Results, summary: &Summary, task: &str) -> Option<Training> {
-    let runs: Vec<&Run> = results
-        .runs
-        .iter()
-        .filter(|run| run.planned.task == task && !run.metrics.is_empty())
-        .collect();
+    let runs: Vec<&Run> =
+        results.runs.iter().filter(|run| run.planned.task == task && !run.metrics.is_empty()).collect();
     if runs.is_empty() {
         return None;
     }
-    let metric = summary
-        .of_task(task)
-        .next()
-        .map_or(summary.metric, |cell| cell.metric);
+    let metric = summary.of_task(task).next().map_or(summary.metric, |cell| cell.metric);
     let lines = |value: &dyn Fn(&MetricLine) -> Option<f64>| -> Vec<Line> {
         runs.iter()
             .map(|run| {
@@ -52,10 +46,7 @@ pub(crate) fn training(results: &Results, summary: &Summary, task: &str) -> Opti
                     .collect();
                 let column = run.planned.setting(&summary.by);
                 let column = column.unwrap_or_else(|| "(not set)".to_owned());
-                Line {
-                    column: summary.column_index(&column),
-                    points: thinned(points),
-                }
+                Line { column: summary.column_index(&column), points: thinned(points) }
             })
             .collect()
     };
@@ -84,10 +75,7 @@ fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
 
 /// The 98th percentile: one exploding run must not flatten the others.
 fn ceiling(lines: &[Line]) -> f64 {
-    let mut values: Vec<f64> = lines
-        .iter()
-        .flat_map(|l| l.points.iter().map(|p| p.1))
-        .collect();
+    let mut values: Vec<f64> = lines.iter().flat_map(|l| l.points.iter().map(|p| p.1)).collect();
     values.sort_by(f64::total_cmp);
     let at = (values.len() as f64 * 0.98) as usize;
     let top = values.get(at.min(values.len().saturating_sub(1)));
@@ -95,23 +83,9 @@ fn ceiling(lines: &[Line]) -> f64 {
 }
 
 fn chart(task: &str, title: &str, lines: &[Line], top: f64, times: f64) -> String {
-    let last = lines
-        .iter()
-        .filter_map(|l| l.points.last())
-        .map(|p| p.0)
-        .fold(1.0, f64::max);
-    let first = lines
-        .iter()
-        .filter_map(|l| l.points.first())
-        .map(|p| p.0)
-        .fold(last, f64::min)
-        .max(1.0);
-    let y = Scale {
-        from: 0.0,
-        to: top,
-        start: BOTTOM,
-        end: TOP,
-    };
+    let last = lines.iter().filter_map(|l| l.points.last()).map(|p| p.0).fold(1.0, f64::max);
+    let first = lines.iter().filter_map(|l| l.points.first()).map(|p| p.0).fold(last, f64::min).max(1.0);
+    let y = Scale { from: 0.0, to: top, start: BOTTOM, end: TOP };
     let mut out = format!(
         "<svg class=\"train\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
         escape(&format!("{task}, {title}, over the training steps"))
@@ -127,30 +101,12 @@ fn chart(task: &str, title: &str, lines: &[Line], top: f64, times: f64) -> Strin
             tick_text(tick * times)
         );
     }
-    let linear = Scale {
-        from: 0.0,
-        to: last,
-        start: LEFT,
-        end: RIGHT,
-    };
-    let decades = Scale {
-        from: first.log10(),
-        to: last.log10(),
-        ..linear
-    };
+    let linear = Scale { from: 0.0, to: last, start: LEFT, end: RIGHT };
+    let decades = Scale { from: first.log10(), to: last.log10(), ..linear };
     let plain = ticks(0.0, last, 5);
     out.push_str(&group("lin", lines, &plain, |v| linear.at(v), &y));
-    let powers: Vec<f64> = (0..12)
-        .map(|p| 10f64.powi(p))
-        .filter(|v| *v >= first && *v <= last)
-        .collect();
-    out.push_str(&group(
-        "log",
-        lines,
-        &powers,
-        |v| decades.at(v.max(first).log10()),
-        &y,
-    ));
+    let powers: Vec<f64> = (0..12).map(|p| 10f64.powi(p)).filter(|v| *v >= first && *v <= last).collect();
+    out.push_str(&group("log", lines, &powers, |v| decades.at(v.max(first).log10()), &y));
     let _ = write!(
         out,
         "<text class=\"tick mid\" x=\"{:.1}\" y=\"{:.1}\">step</text></svg>",
@@ -172,11 +128,8 @@ fn group(class: &str, lines: &[Line], marks: &[f64], x: impl Fn(f64) -> f64, y: 
         );
     }
     for line in lines.iter().filter(|line| !line.points.is_empty()) {
-        let places: Vec<(f64, f64)> = line
-            .points
-            .iter()
-            .map(|(step, value)| (x(*step), y.at(value.min(y.to))))
-            .collect();
+        let places: Vec<(f64, f64)> =
+            line.points.iter().map(|(step, value)| (x(*step), y.at(value.min(y.to)))).collect();
         let _ = write!(
             out,
             "<polyline class=\"enc e{}\" points=\"{}\" fill=\"none\" stroke-width=\"1.6\" stroke-linejoin=\"round\" \

@@ -32,7 +32,7 @@ impl Kind for Config {
         expected: "No encoding: 0 % of whole strings. Learned absolute and rotary encodings memorise the training \
                    lengths and collapse beyond. A periodic encoding is trivially right.",
         source: "Bhattamishra et al. 2020 (arXiv 2009.11264); Huang et al. 2024 (arXiv 2410.02140)",
-        example: "protocol = \"prefix\"\naa_star = { period = 2 }\n",
+        example: "kind = \"aa_star\"\nprotocol = \"prefix\"\nperiod = 2\n",
     };
 
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {

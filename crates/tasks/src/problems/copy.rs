@@ -29,7 +29,7 @@ impl Kind for Config {
         expected: "Unique: fails without an encoding, which gives no place one step on; learned positions with random \
                    offsets pass. Repeat: all fail, as repeated n-grams break the lookup.",
         source: "Huang et al. 2024 (arXiv 2410.02140), unique and repeat copy",
-        example: "protocol = \"language\"\ncopy = { distinct = true, symbols = 150 }\n",
+        example: "kind = \"copy\"\nprotocol = \"language\"\ndistinct = true\nsymbols = 150\n",
     };
 
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {

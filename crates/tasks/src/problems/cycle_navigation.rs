@@ -32,7 +32,7 @@ impl Kind for Config {
         expected: "Fails beyond the training lengths. Without an encoding the frequencies of the moves can be read \
                    and partly help; their clusters merge as n grows.",
         source: "Delétang et al. 2022 (arXiv 2207.02098)",
-        example: "protocol = \"encoder\"\ncycle_navigation = { places = 5 }\n",
+        example: "kind = \"cycle_navigation\"\nprotocol = \"encoder\"\nplaces = 5\n",
     };
 
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {

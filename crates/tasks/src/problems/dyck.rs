@@ -46,7 +46,7 @@ impl Kind for Config {
                    beyond training fails, bounded depth is within reach of two layers.",
         source: "Bhattamishra et al. 2020 (arXiv 2009.11264), labels; Yao et al. 2021 (arXiv 2105.11115), bounded \
                  depth; the sampler is this project's",
-        example: "protocol = \"prefix\"\ndyck = { brackets = 2, max_depth = 10 }\n",
+        example: "kind = \"dyck\"\nprotocol = \"prefix\"\nbrackets = 2\nmax_depth = 10\n",
     };
 
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {

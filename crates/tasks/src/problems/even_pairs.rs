@@ -22,7 +22,7 @@ impl Kind for Config {
         expected: "Encoders without an encoding or with an absolute one are reported at chance beyond the training \
                    lengths, relative ones above it; causal prefixes barely tell encodings apart.",
         source: "Delétang et al. 2022 (arXiv 2207.02098)",
-        example: "protocol = \"encoder\"\nbos = false\neven_pairs = {}\n",
+        example: "kind = \"even_pairs\"\nprotocol = \"encoder\"\nbos = false\n",
     };
 
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {

@@ -21,7 +21,7 @@ impl Kind for Config {
         expected: "Confidence falls with n, as one token's share of the attention does; \
                    scaling the logits by log n restores it.",
         source: "Chiang & Cholak 2022 (arXiv 2202.12172), language FIRST",
-        example: "protocol = \"encoder\"\nfirst_token = {}\n",
+        example: "kind = \"first_token\"\nprotocol = \"encoder\"\n",
     };
 
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {

@@ -31,7 +31,7 @@ impl Kind for Config {
                      is 1 where ones outnumber zeros.",
         expected: "Nothing: the order does not matter and one uniform head counts, so every encoding should pass.",
         source: "Huang et al. 2024 (arXiv 2410.02140), `bin_majority`",
-        example: "protocol = \"language\"\nmajority = { ones = \"uniform\" }\n",
+        example: "kind = \"majority\"\nprotocol = \"language\"\nones = \"uniform\"\n",
     };
 
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {

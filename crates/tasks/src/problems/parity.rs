@@ -32,7 +32,7 @@ impl Kind for Config {
                    O(1/n) only.",
         source: "Hahn 2020 (arXiv 1906.06755); iid: Delétang et al. 2022 (arXiv 2207.02098); uniform: Huang et al. \
                  2024 (arXiv 2410.02140)",
-        example: "protocol = \"language\"\nparity = { ones = \"uniform\" }\n",
+        example: "kind = \"parity\"\nprotocol = \"language\"\nones = \"uniform\"\n",
     };
 
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {

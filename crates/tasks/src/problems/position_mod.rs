@@ -31,7 +31,7 @@ impl Kind for Config {
         expected: "Without an encoding and without <bos> every state is the same, so the output is constant: exactly \
                    the commonest class. A periodic encoding is trivially right.",
         source: "this project",
-        example: "protocol = \"prefix\"\nbos = false\nposition_mod = { period = 3 }\n",
+        example: "kind = \"position_mod\"\nprotocol = \"prefix\"\nbos = false\nperiod = 3\n",
     };
 
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {

@@ -31,7 +31,7 @@ impl Kind for Config {
         expected: "Absolute encodings fall to chance beyond the training lengths, rotary ones collapse; randomised \
                    relative positions are reported to pass.",
         source: "Delétang et al. 2022 (arXiv 2207.02098); Kazemnejad et al. 2023 (arXiv 2305.19466)",
-        example: "protocol = \"encoder\"\nreverse = { symbols = 2 }\n",
+        example: "kind = \"reverse\"\nprotocol = \"encoder\"\nsymbols = 2\n",
     };
 
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {

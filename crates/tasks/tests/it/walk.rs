@@ -12,7 +12,15 @@ use crate::root;
 const LENGTHS: [usize; 9] = [1, 2, 3, 4, 7, 10, 16, 40, 150];
 
 fn example(info: &Info) -> TaskConfig {
-    toml::from_str(info.example).unwrap_or_else(|error| panic!("{}: {error}", info.kind))
+    // A `[task]` table names its kind in a key; serde's form has the kind's own keys in a table of that name.
+    let mut own: toml::Table = info.example.parse().unwrap_or_else(|error| panic!("{}: {error}", info.kind));
+    let mut table = toml::Table::new();
+    for common in ["protocol", "bos"] {
+        table.extend(own.remove(common).map(|value| (common.to_owned(), value)));
+    }
+    let kind = own.remove("kind").and_then(|kind| kind.as_str().map(str::to_owned)).unwrap();
+    table.insert(kind, toml::Value::Table(own));
+    table.try_into().unwrap_or_else(|error| panic!("{}: {error}", info.kind))
 }
 
 /// The example of every kind under every protocol the kind lists, with and without `<bos>` where both exist.

@@ -1,0 +1,95 @@
+//! How many runs ended how, and what that says together.
+
+use crate::read::RunState;
+use crate::record::Outcome;
+
+/// How many runs ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All.
+    pub planned: usize,
+    /// Not begun.
+    pub waiting: usize,
+    /// Begun and not ended.
+    pub running: usize,
+    /// Damaged.
+    pub unreadable: usize,
+    /// Learned the training lengths and hold beyond.
+    pub generalise: usize,
+    /// Learned the training lengths and break beyond.
+    pub fail_to_generalise: usize,
+    /// Never learned the training lengths.
+    pub fail_to_train: usize,
+    /// Loss or gradient not finite.
+    pub diverged: usize,
+    /// Without a verdict, as on text.
+    pub measured: usize,
+}
+
+impl Counts {
+    /// Runs that have ended with scores.
+    pub fn done(&self) -> usize {
+        self.judged() + self.measured
+    }
+
+    /// Runs that ended with a verdict.
+    pub fn judged(&self) -> usize {
+        self.fit() + self.fail_to_train + self.diverged
+    }
+
+    /// Runs that learned the training lengths.
+    pub fn fit(&self) -> usize {
+        self.generalise + self.fail_to_generalise
+    }
+
+    pub(crate) fn add(&mut self, state: &RunState) {
+        self.planned += 1;
+        let which = match state {
+            RunState::Waiting => &mut self.waiting,
+            RunState::Running { .. } => &mut self.running,
+            RunState::Unreadable { .. } => &mut self.unreadable,
+            RunState::Done(evaluation) => match evaluation.outcome {
+                Outcome::Generalises => &mut self.generalise,
+                Outcome::FailsToGeneralise { .. } => &mut self.fail_to_generalise,
+                Outcome::FailsToTrain => &mut self.fail_to_train,
+                Outcome::Diverged { .. } => &mut self.diverged,
+                Outcome::Measured => &mut self.measured,
+            },
+        };
+        *which += 1;
+    }
+}
+
+/// What the runs of a cell say together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Finding {
+    /// No run has ended.
+    Unfinished,
+    /// There is no right answer to judge by.
+    Measured,
+    /// Every judged run diverged.
+    Diverged,
+    /// No run learned the training lengths: says nothing about generalisation.
+    FailsToTrain,
+    /// Every run that learned the training lengths breaks beyond them, from this length on in the median.
+    FailsToGeneralise(f64),
+    /// Some runs that learned the training lengths break beyond them, others hold.
+    Mixed(f64),
+    /// Every run that learned the training lengths holds beyond them.
+    Generalises,
+}
+
+impl Finding {
+    /// What these runs say; `breaks_at` is the median length at which those that break do.
+    pub(crate) fn of(counts: &Counts, breaks_at: Option<f64>) -> Finding {
+        match (counts.judged(), counts.fit(), breaks_at) {
+            (0, _, _) if counts.measured > 0 => Finding::Measured,
+            (0, _, _) => Finding::Unfinished,
+            (_, 0, _) if counts.fail_to_train == 0 => Finding::Diverged,
+            (_, 0, _) => Finding::FailsToTrain,
+            (_, _, None) => Finding::Generalises,
+            (_, _, Some(at)) if counts.generalise == 0 => Finding::FailsToGeneralise(at),
+            (_, _, Some(at)) => Finding::Mixed(at),
+        }
+    }
+}

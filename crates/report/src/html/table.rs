@@ -1,0 +1,153 @@
+//! The page's table: every number with its interval, its chance and what was published.
+
+use crate::record::Metric;
+use crate::summary::{Cell, Estimate, Summary};
+use crate::table::{ending, fit, seeds, signed};
+
+pub(super) struct TableRow {
+    pub(super) task: String,
+    pub(super) task_index: usize,
+    pub(super) column: String,
+    pub(super) column_index: usize,
+    pub(super) seeds: String,
+    pub(super) seeds_order: usize,
+    pub(super) fit: String,
+    pub(super) fit_title: String,
+    pub(super) fit_order: f64,
+    pub(super) bins: Vec<BinField>,
+    pub(super) ending: String,
+    pub(super) ending_order: f64,
+}
+
+pub(super) struct BinField {
+    pub(super) lengths: String,
+    pub(super) title: String,
+    pub(super) exact: Number,
+    pub(super) token: Number,
+}
+
+#[derive(Default)]
+pub(super) struct Number {
+    pub(super) text: String,
+    pub(super) interval: String,
+    pub(super) chance: String,
+    pub(super) published: Vec<String>,
+    pub(super) order: f64,
+}
+
+/// The bins' lengths when all tasks agree, else their numbers; and whether they agree.
+pub(super) fn bin_titles(summary: &Summary) -> (Vec<String>, bool) {
+    let ranges = |cell: &Cell| -> Vec<(usize, usize)> { cell.bins.iter().map(|b| (b.from, b.to)).collect() };
+    let all: Vec<_> = summary.cells.iter().map(ranges).collect();
+    let most = all.iter().max_by_key(|r| r.len()).cloned().unwrap_or_default();
+    let agree = all.iter().all(|r| r.is_empty() || *r == most);
+    let titles = most
+        .iter()
+        .enumerate()
+        .map(|(i, (from, to))| match (agree, i) {
+            (true, _) => format!("{from}–{to}"),
+            (false, 0) => "trained lengths".to_owned(),
+            (false, i) => format!("beyond, bin {i}"),
+        })
+        .collect();
+    (titles, agree)
+}
+
+pub(super) fn rows(summary: &Summary) -> Vec<TableRow> {
+    let width = bin_titles(summary).0.len();
+    let row = |cell: &Cell| {
+        let judged = cell.counts.judged();
+        let share = crate::statistics::wilson(cell.counts.fit(), judged);
+        let mut bins: Vec<BinField> = cell
+            .bins
+            .iter()
+            .enumerate()
+            .map(|(index, bin)| BinField {
+                lengths: format!("{}–{}", bin.from, bin.to),
+                title: bin_title(cell, index),
+                exact: number(cell, index, Metric::Exact),
+                token: number(cell, index, Metric::Token),
+            })
+            .collect();
+        bins.resize_with(width, || BinField {
+            lengths: String::new(),
+            title: String::new(),
+            exact: Number { order: -1.0, ..Number::default() },
+            token: Number { order: -1.0, ..Number::default() },
+        });
+        TableRow {
+            task_index: summary.tasks.iter().position(|t| *t == cell.task).unwrap_or(0),
+            task: cell.task.clone(),
+            column_index: summary.column_index(&cell.column),
+            column: cell.column.clone(),
+            seeds: seeds(&cell.counts),
+            seeds_order: cell.counts.done(),
+            fit: fit(&cell.counts),
+            fit_title: share.map_or(String::new(), |i| {
+                format!("95 % Wilson interval {:.0} to {:.0} %", i.low * 100.0, i.high * 100.0)
+            }),
+            fit_order: if judged == 0 { -1.0 } else { cell.counts.fit() as f64 / judged as f64 },
+            bins,
+            ending: ending(cell),
+            ending_order: match (cell.breaks_at, cell.counts.fit()) {
+                (Some(at), _) => at,
+                (None, 0) => -1.0,
+                (None, _) => 1e12,
+            },
+        }
+    };
+    summary.cells.iter().map(row).collect()
+}
+
+fn bin_title(cell: &Cell, index: usize) -> String {
+    let Some(bin) = cell.bins.get(index) else {
+        return String::new();
+    };
+    let mut title = format!("lengths {}–{}, {} different sequences", bin.from, bin.to, bin.distinct);
+    if cell.counts.fit() > 0
+        && cell.counts.fit() < cell.counts.judged()
+        && let Some(fitting) = bin.fitting
+    {
+        title.push_str(&format!(
+            "; the {} seeds that fit: {}",
+            cell.counts.fit(),
+            with_interval(&fitting.of(cell.metric))
+        ));
+    }
+    title
+}
+
+fn number(cell: &Cell, index: usize, metric: Metric) -> Number {
+    let Some(bin) = cell.bins.get(index) else {
+        return Number::default();
+    };
+    let estimate = bin.all.of(metric);
+    let published = cell
+        .published
+        .iter()
+        .filter(|p| p.metric == metric)
+        .filter_map(|p| {
+            let theirs = p.percent.get(index)?;
+            let difference = p.difference.get(index).copied().flatten()?;
+            Some(format!("{}: {theirs:.1} ({})", p.source, signed(difference)))
+        })
+        .collect();
+    Number {
+        text: format!("{:.1}", estimate.mean * 100.0),
+        interval: estimate
+            .interval
+            .filter(|i| !i.is_invisible())
+            .map_or(String::new(), |i| format!("{:.1} – {:.1}", i.low * 100.0, i.high * 100.0)),
+        chance: format!("{:.1}", bin.chance.of(metric) * 100.0),
+        published,
+        order: estimate.mean,
+    }
+}
+
+fn with_interval(estimate: &Estimate) -> String {
+    let mean = estimate.mean * 100.0;
+    match estimate.interval {
+        Some(i) => format!("{mean:.1} % ({:.1} – {:.1})", i.low * 100.0, i.high * 100.0),
+        None => format!("{mean:.1} %"),
+    }
+}

@@ -1,0 +1,8 @@
+//! Fake grids in temporary folders, read and rendered.
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+mod fixture;
+mod page;
+mod reading;
+mod summing;
+mod wording;
