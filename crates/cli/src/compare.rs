@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use crate::results::Report;
-use crate::{End, say};
+use crate::{End, Usage, say};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -18,14 +18,17 @@ pub(crate) struct Arguments {
     /// Also write the report as one HTML file (one folder only).
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Also write each task's accuracy-against-length curves as an SVG file into this folder (one folder only).
+    #[arg(long, value_name = "FOLDER")]
+    figures: Option<PathBuf>,
     /// Print the evaluations as JSON instead of tables.
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<End> {
-    if arguments.html.is_some() && arguments.folders.len() > 1 {
-        return Err(crate::Usage("--html makes one file of one folder; give one DIR".to_string()).into());
+    if (arguments.html.is_some() || arguments.figures.is_some()) && arguments.folders.len() > 1 {
+        return Err(Usage("--html and --figures are about one folder; give one DIR".to_string()).into());
     }
     for folder in &arguments.folders {
         let report = Report::read(folder, arguments.by.as_deref())
@@ -38,6 +41,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
         if let Some(path) = &arguments.html {
             report.write_html(path)?;
             say::note(format_args!("Report: {}", path.display()));
+        }
+        if let Some(figures) = &arguments.figures {
+            report.write_figures(figures)?;
         }
     }
     Ok(End::Success)

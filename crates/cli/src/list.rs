@@ -62,9 +62,7 @@ fn tasks() -> Vec<Value> {
 }
 
 fn metrics() -> Vec<Value> {
-    let entry = |metric: &attnlab_heads::Metric| {
-        json!({ "name": metric.name, "formula": metric.formula, "source": metric.source })
-    };
+    let entry = |metric: &attnlab_heads::Metric| json!({ "name": metric.name, "formula": metric.formula, "source": metric.source });
     attnlab_heads::registry().iter().map(entry).collect()
 }
 
@@ -73,7 +71,13 @@ fn table(entries: &[Value]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     let keys = |entry: &Value| -> Vec<String> {
-        entry.as_object().into_iter().flatten().map(|(key, _)| key.clone()).filter(|key| key != "example").collect()
+        entry
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| key.clone())
+            .filter(|key| key != "example")
+            .collect()
     };
     let Some(first) = entries.first() else { return table };
     table.set_header(keys(first));

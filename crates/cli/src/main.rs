@@ -69,7 +69,9 @@ fn main() -> ExitCode {
 fn is_usage(error: &anyhow::Error) -> bool {
     use attnlab_runner::{RunError, config::ConfigError};
     error.chain().any(|cause| {
-        cause.is::<ConfigError>() || matches!(cause.downcast_ref(), Some(RunError::Config(_))) || cause.is::<Usage>()
+        cause.is::<ConfigError>()
+            || matches!(cause.downcast_ref(), Some(RunError::Config(_)))
+            || cause.is::<Usage>()
     })
 }
 

@@ -27,7 +27,8 @@ impl Lines {
     fn line(&self, run: &str, what: &str) {
         let ended = self.ended.fetch_add(1, Ordering::Relaxed) + 1;
         let began = self.began.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(run);
-        let seconds = began.map(|began| format!(" ({:.1} s)", began.elapsed().as_secs_f64())).unwrap_or_default();
+        let seconds =
+            began.map(|began| format!(" ({:.1} s)", began.elapsed().as_secs_f64())).unwrap_or_default();
         say::note(format_args!("[{ended}/{}] {run}: {what}{seconds}", self.runs));
     }
 }
@@ -90,7 +91,10 @@ impl Progress for Bars {
                 bar.set_prefix(run.to_string());
                 bar.set_position(*step);
                 self.grid.inc(*step);
-                self.runs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(run.to_string(), bar);
+                self.runs
+                    .lock()
+                    .unwrap_or_else(|poisoned| poisoned.into_inner())
+                    .insert(run.to_string(), bar);
             }
             Event::Stepped { step, loss, accuracy } => {
                 let runs = self.runs.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -102,7 +106,8 @@ impl Progress for Bars {
                 }
             }
             Event::Evaluating => {
-                if let Some(bar) = self.runs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(run) {
+                if let Some(bar) = self.runs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(run)
+                {
                     bar.set_message("evaluating");
                 }
             }

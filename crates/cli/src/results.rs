@@ -4,10 +4,10 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use attnlab_report::{Results, RunState, Summary, TableStyle, html, results_csv, terminal_table};
+use attnlab_report::{Results, RunState, Summary, TableStyle, figure_svg, html, results_csv, terminal_table};
 use attnlab_runner::write_file;
 
-use crate::Usage;
+use crate::{Usage, say};
 
 /// What every run has, varied or not.
 const ALWAYS: [&str; 3] = ["task", "position", "seed"];
@@ -45,6 +45,20 @@ impl Report {
     pub(crate) fn write_html(&self, path: &Path) -> Result<()> {
         let page = html(&self.results, &self.summary).context("while making the HTML report")?;
         Ok(write_file(path, page.as_bytes())?)
+    }
+
+    /// Writes each task's curves to `<folder>/<task>.svg`.
+    pub(crate) fn write_figures(&self, folder: &Path) -> Result<()> {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("could not create folder {}", folder.display()))?;
+        for task in &self.summary.tasks {
+            let name: String =
+                task.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+            let path = folder.join(format!("{}.svg", name.trim_matches('-')));
+            write_file(&path, figure_svg(&self.results, &self.summary, task).as_bytes())?;
+            say::note(format_args!("Figure: {}", path.display()));
+        }
+        Ok(())
     }
 
     /// The tables and the verdict, as wide as the terminal.

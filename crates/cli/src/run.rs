@@ -57,14 +57,16 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
     }?;
 
     let folder = execution.folder(&experiment);
-    let report = results::write(&folder).with_context(|| format!("while reporting on {}", folder.display()))?;
+    let report =
+        results::write(&folder).with_context(|| format!("while reporting on {}", folder.display()))?;
     if arguments.json {
         say::result(report.json()?)?;
     } else {
         say::result(report.table())?;
         say::result(format_args!("Report: {}", folder.join("report.html").display()))?;
     }
-    let failed: Vec<&(String, Result<_, RunError>)> = ended.iter().filter(|(_, result)| result.is_err()).collect();
+    let failed: Vec<&(String, Result<_, RunError>)> =
+        ended.iter().filter(|(_, result)| result.is_err()).collect();
     if failed.is_empty() {
         return Ok(End::Success);
     }

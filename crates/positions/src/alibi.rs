@@ -1,4 +1,7 @@
 //! Attention with linear biases: each head's scores fall linearly with the distance.
+//!
+//! Delétang et al.'s code (arXiv 2207.02098) is also symmetric but adds half a slope below the diagonal, so that left and
+//! right differ. Here they do not: the symmetric bias tells a bidirectional model distances, not directions.
 
 use attnlab_ops::DistanceBias;
 use candle_core::{DType, Device, Tensor};
@@ -28,7 +31,7 @@ impl Encoding for Config {
                   else those of the next lower power of two, then every other one of twice that",
         enters: Enters::Scores,
         parameters: "none",
-        source: "Press et al. 2021 (arXiv 2108.12409); symmetric: Delétang et al. 2022 (arXiv 2207.02098), code",
+        source: "Press et al. 2021 (arXiv 2108.12409)",
         example: "kind = \"alibi\"\nsymmetric = true\n",
     };
 

@@ -1,4 +1,7 @@
 //! Fixed sines and cosines of the position, counted from the start or from the end.
+//!
+//! Columns alternate sine and cosine as in the paper. Delétang et al.'s code puts all sines first: a permutation of
+//! columns, which embeddings drawn alike do not notice.
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;

@@ -75,7 +75,15 @@ pub(crate) fn load(path: &Path, parameters: &Parameters, optimizer: &mut AdamW, 
         let bytes = fs::read(path.join(name)).map_err(|e| bad(path, format!("{name}: {e}")))?;
         candle_core::safetensors::load_buffer(&bytes, device).map_err(|e| bad(path, format!("{name}: {e}")))
     };
-    parameters.load(&tensors("model.safetensors")?).map_err(|e| bad(path, format!("model.safetensors: {e}")))?;
+    let weights = tensors("model.safetensors")?;
+    // Loading would convert another type; we never wrote one.
+    for (name, var) in parameters.vars() {
+        if let Some(found) = weights.get(&name).map(Tensor::dtype).filter(|found| *found != var.dtype()) {
+            let problem = format!("model.safetensors: `{name}` is {found:?}, expected {:?}", var.dtype());
+            return Err(bad(path, problem));
+        }
+    }
+    parameters.load(&weights).map_err(|e| bad(path, format!("model.safetensors: {e}")))?;
     optimizer
         .restore(&tensors("optimizer.safetensors")?)
         .map_err(|e| bad(path, format!("optimizer.safetensors: {e}")))?;

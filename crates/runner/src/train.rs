@@ -106,11 +106,12 @@ impl Files {
             return Ok(None);
         }
         let path = self.0.join("eval.json");
-        let text = fs::read_to_string(&path).map_err(RunError::file("read", &path))?;
-        serde_json::from_str(&text).map(Some).map_err(|e| RunError::Folder {
-            path,
-            problem: format!("{e}; delete DONE beside it to evaluate the run again"),
-        })
+        let useless = |why: String| RunError::Folder {
+            path: path.clone(),
+            problem: format!("{why}; delete DONE beside it to evaluate the run again"),
+        };
+        let text = fs::read_to_string(&path).map_err(|e| useless(e.to_string()))?;
+        serde_json::from_str(&text).map(Some).map_err(|e| useless(e.to_string()))
     }
 
     fn finish(&self, evaluation: &Evaluation) -> Result<()> {

@@ -1,0 +1,11 @@
+//! The program as people use it: arguments in, files, text and an exit code out.
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+mod damage;
+mod jobs;
+mod kill;
+mod lab;
+mod learning;
+mod pipes;
+mod verbs;
