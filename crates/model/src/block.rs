@@ -6,9 +6,9 @@ use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
 use crate::attention::Attention;
-use crate::error::Result;
 use crate::config::{ModelConfig, NormPlacement, Residual};
 use crate::dropout::{self, Dropout};
+use crate::error::Result;
 use crate::mlp::MultiLayerPerceptron;
 use crate::norm::Normalise;
 
@@ -79,7 +79,9 @@ impl Block {
                         placement: a.norm_placement,
                         norm: Normalise::Nothing,
                         after: match a.norm_placement {
-                            NormPlacement::Sandwich => Some(Normalise::new(a.d_model, a, vb.pp("mlp_norm_post"))?),
+                            NormPlacement::Sandwich => {
+                                Some(Normalise::new(a.d_model, a, vb.pp("mlp_norm_post"))?)
+                            }
                             NormPlacement::Pre | NormPlacement::Post => None,
                         },
                     },

@@ -270,11 +270,15 @@ impl Architecture {
         if self.residual != Residual::Sequential && self.norm_placement == NormPlacement::Post {
             return refuse(
                 "residual",
-                "a parallel block has no place for post-norm; use norm_placement = \"pre\" or \"sandwich\"".to_string(),
+                "a parallel block has no place for post-norm; use norm_placement = \"pre\" or \"sandwich\""
+                    .to_string(),
             );
         }
         if self.residual != Residual::Sequential && self.mlp == Mlp::None {
-            return refuse("residual", "a block without MLP has nothing to run in parallel; use \"sequential\"".to_string());
+            return refuse(
+                "residual",
+                "a block without MLP has nothing to run in parallel; use \"sequential\"".to_string(),
+            );
         }
         Ok(())
     }

@@ -21,7 +21,13 @@ impl Dropout {
 }
 
 /// Zeroes a share `p` of `x` and scales the rest by 1/(1−p); nothing without a source of masks.
-pub(crate) fn apply(x: &Tensor, p: f64, masks: Option<&Dropout>, place: &str, layer: usize) -> Result<Tensor> {
+pub(crate) fn apply(
+    x: &Tensor,
+    p: f64,
+    masks: Option<&Dropout>,
+    place: &str,
+    layer: usize,
+) -> Result<Tensor> {
     match masks {
         Some(masks) if p > 0.0 => {
             let purpose = format!("dropout/{layer}/{place}");

@@ -5,8 +5,8 @@ use attnlab_ops as ops;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
-use crate::error::Result;
 use crate::config::{Architecture, Mlp};
+use crate::error::Result;
 use crate::projection::{Projection, Role};
 
 pub(crate) struct MultiLayerPerceptron {

@@ -7,9 +7,9 @@ use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
 use crate::block::Block;
-use crate::error::Result;
 use crate::config::{Mlp, ModelConfig, NormPlacement, Residual};
 use crate::dropout::{self, Dropout};
+use crate::error::Result;
 use crate::norm::Normalise;
 use crate::projection::{Projection, Role, embedding_init};
 

@@ -100,7 +100,8 @@ impl Bench {
         let model = Transformer::new(&config, parameters.seeded(streams, DType::F32, &device))?;
         let mut optimizer = AdamW::new(&parameters, AdamWConfig::default())?;
         let mut rng = streams.rng("bench", 0);
-        let mut draw = || (0..self.batch * self.seq_len).map(|_| rng.random_range(0..self.vocab as u32)).collect();
+        let mut draw =
+            || (0..self.batch * self.seq_len).map(|_| rng.random_range(0..self.vocab as u32)).collect();
         let (tokens, labels) = (draw(), Labels::Classes(draw()));
         let batch = Batch { rows: self.batch, len: self.seq_len, tokens, labels };
 

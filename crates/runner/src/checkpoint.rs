@@ -66,7 +66,12 @@ pub(crate) fn newest(checkpoints: &Path) -> Result<Option<PathBuf>> {
 }
 
 /// Reads a checkpoint back into the parameters and the optimizer.
-pub(crate) fn load(path: &Path, parameters: &Parameters, optimizer: &mut AdamW, device: &Device) -> Result<TrainerState> {
+pub(crate) fn load(
+    path: &Path,
+    parameters: &Parameters,
+    optimizer: &mut AdamW,
+    device: &Device,
+) -> Result<TrainerState> {
     let file = path.join("trainer_state.json");
     let text = fs::read_to_string(&file).map_err(|e| bad(path, format!("trainer_state.json: {e}")))?;
     let state: TrainerState =

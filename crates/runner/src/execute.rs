@@ -52,7 +52,8 @@ impl Execution {
         let work = || {
             while let Some(config) = experiment.runs.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let id = config.id();
-                let attempt = catch_unwind(AssertUnwindSafe(|| train::run(config, &folder.join(&id), &resources)));
+                let attempt =
+                    catch_unwind(AssertUnwindSafe(|| train::run(config, &folder.join(&id), &resources)));
                 let result = attempt.unwrap_or_else(|panic| Err(RunError::Panic(said(panic.as_ref()))));
                 if let Err(error) = &result {
                     progress.tell(&id, &Event::Failed { error: &error.to_string() });
@@ -87,7 +88,9 @@ fn claim(folder: &Path) -> Result<()> {
         None => durable::sweep(folder),
         Some(found) => Err(RunError::Folder {
             path: folder.to_owned(),
-            problem: format!("{found}; nothing was written; choose another --out or another name in the config"),
+            problem: format!(
+                "{found}; nothing was written; choose another --out or another name in the config"
+            ),
         }),
     }
 }

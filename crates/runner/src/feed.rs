@@ -95,9 +95,7 @@ impl Feed {
     fn predictions(&self, logits: &Tensor) -> Result<Vec<u32>> {
         let all = self.tokens.elem_count();
         let (said, width, positions, nothing) = match &self.targets {
-            Targets::Classes { positions, .. } => {
-                (logits.argmax(1)?.to_vec1::<u32>()?, 1, positions, IGNORE)
-            }
+            Targets::Classes { positions, .. } => (logits.argmax(1)?.to_vec1::<u32>()?, 1, positions, IGNORE),
             Targets::Sets { positions, values } => {
                 let on = logits.gt(0.0)?.to_dtype(DType::U32)?;
                 (on.flatten_all()?.to_vec1::<u32>()?, values.dim(1)?, positions, 0)

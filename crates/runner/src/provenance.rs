@@ -20,7 +20,8 @@ pub(crate) struct Open {
 
 /// Notes that work on a run begins at `step`. An unreadable file of earlier sessions is replaced: nothing depends on it.
 pub(crate) fn begin(path: &Path, config: &RunConfig, step: u64) -> Result<Open> {
-    let before = fs::read_to_string(path).ok().and_then(|text| serde_json::from_str::<Provenance>(&text).ok());
+    let before =
+        fs::read_to_string(path).ok().and_then(|text| serde_json::from_str::<Provenance>(&text).ok());
     let mut provenance = Provenance {
         version: env!("CARGO_PKG_VERSION").to_string(),
         revision: revision(),

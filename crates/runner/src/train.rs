@@ -63,12 +63,15 @@ impl Files {
         match fs::read_to_string(&path) {
             Ok(found) if found == resolved => {}
             Ok(_) => {
-                let problem = "holds a run of another configuration; choose another --out or name".to_string();
+                let problem =
+                    "holds a run of another configuration; choose another --out or name".to_string();
                 return Err(RunError::Folder { path: folder.to_owned(), problem });
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 if let Some(name) = durable::stranger(folder, "config.toml")? {
-                    let problem = format!("holds `{name}` but no config.toml, so it is not a run folder; choose another --out");
+                    let problem = format!(
+                        "holds `{name}` but no config.toml, so it is not a run folder; choose another --out"
+                    );
                     return Err(RunError::Folder { path: folder.to_owned(), problem });
                 }
                 durable::write(&path, resolved.as_bytes())?;
@@ -146,7 +149,10 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self> {
         let streams = Streams::new(config.seed);
         let parameters = Parameters::new();
-        let model = Transformer::new(&config.model_config(task), parameters.seeded(streams, DType::F32, &resources.device))?;
+        let model = Transformer::new(
+            &config.model_config(task),
+            parameters.seeded(streams, DType::F32, &resources.device),
+        )?;
         let mut optimizer = AdamW::new(&parameters, config.train.adamw())?;
         let lengths = evaluate::lengths_of(task, config.train.lengths, 0);
         let state = match checkpoint::newest(&files.checkpoints())? {
@@ -302,7 +308,12 @@ impl<'a> Trainer<'a> {
     }
 
     fn evaluator(&self) -> Evaluator<'_> {
-        Evaluator { model: &self.model, task: self.task, streams: self.streams, device: &self.resources.device }
+        Evaluator {
+            model: &self.model,
+            task: self.task,
+            streams: self.streams,
+            device: &self.resources.device,
+        }
     }
 
     fn looker(&self) -> Result<Looker<'_>> {

@@ -13,14 +13,14 @@
 mod maps;
 
 use attnlab_hooks::{Observer, Point, Scope, Select, Site, Want, observe};
-use attnlab_ops::{self as ops, AttentionSpec, DistanceBias};
+use attnlab_ops::{self as ops, AttentionSpec, DistanceBias, composed};
 use attnlab_positions::{Bias, Places, Position};
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
-use crate::error::Result;
 use crate::config::{Mask, ModelConfig};
 use crate::dropout::{self, Dropout};
+use crate::error::Result;
 use crate::norm::Normalise;
 use crate::projection::{Projection, Role};
 use maps::Maps;
@@ -47,7 +47,8 @@ impl Attention {
         let a = &config.architecture;
         let (d, k) = (a.d_model, a.head_width());
         let (n_heads, n_kv_heads) = (a.n_heads, a.kv_heads());
-        let inward = |heads, name: &str| Projection::new((d, heads * k), a.qkv_bias, Role::Inner, a, vb.pp(name));
+        let inward =
+            |heads, name: &str| Projection::new((d, heads * k), a.qkv_bias, Role::Inner, a, vb.pp(name));
         let qk_norm = if a.qk_norm {
             let norm = |name: &str| Normalise::rms(k, a.norm_eps, vb.pp(name));
             Some((norm("q_norm")?, norm("k_norm")?))
@@ -108,7 +109,9 @@ impl Attention {
         let drops = self.dropout > 0.0 && masks.is_some();
         let z = match &bias {
             Bias::None if !edited && !drops => self.fused(&q, &k, &v, None, observer)?,
-            Bias::Distance(by_distance) if !edited && !drops => self.fused(&q, &k, &v, Some(by_distance), observer)?,
+            Bias::Distance(by_distance) if !edited && !drops => {
+                self.fused(&q, &k, &v, Some(by_distance), observer)?
+            }
             _ => self.composed(&q, &k, &v, &bias, masks, observer)?,
         }; // (B, T, H, K)
         let z = observe(observer, point(Site::Z), &z)?;
@@ -151,13 +154,13 @@ impl Attention {
         let batch = scope.batch.indices(b);
         let q = maps::pick(&maps::pick(&maps::pick(q, 0, &batch)?, 1, &rows)?, 2, &heads)?; // (B', R, H', K)
         let k = maps::pick(&maps::pick(k, 0, &batch)?, 2, &kv_heads)?; // (B', T, H', K)
-        let maps = Maps { spec: &self.spec, rows: &rows, keys: t };
-        let scores = maps.raw_scores(&q, &k)?;
+        let maps = Maps { spec: &self.spec, rows: &rows, len: t };
+        let scores = composed::raw_scores(&q, &k, self.spec.scale)?; // (B', H', R, T)
         if site == Site::ScoresRaw {
             return Ok(scores);
         }
         let bias = bias.map(|bias| maps.by_distance(bias, &heads)).transpose()?;
-        let scores = maps.masked(&maps.biased(scores, bias.as_ref())?)?;
+        let scores = maps.finish(&scores, bias.as_ref())?;
         if site == Site::Scores { Ok(scores) } else { Ok(ops::softmax(&scores)?) }
     }
 
@@ -175,20 +178,18 @@ impl Attention {
         let rows: Vec<usize> = (0..t).collect();
         let heads: Vec<usize> = (0..self.n_heads).collect();
         let point = |site| Point::block(site, self.layer);
-        let maps = Maps { spec: &self.spec, rows: &rows, keys: k.dim(1)? };
-        let k = maps::share_among_group(k, self.n_heads)?; // (B, T, H, K)
-        let v = maps::share_among_group(v, self.n_heads)?; // (B, T, H, K)
+        let maps = Maps { spec: &self.spec, rows: &rows, len: t };
         let bias = match bias {
             Bias::None => None,
             Bias::Distance(by_distance) => Some(maps.by_distance(by_distance, &heads)?),
             Bias::Full(full) => Some(full.clone()),
         };
-        let scores = observe(observer, point(Site::ScoresRaw), &maps.raw_scores(q, &k)?)?; // (B, H, T, T)
-        let scores = maps.masked(&maps.biased(scores, bias.as_ref())?)?;
-        let scores = observe(observer, point(Site::Scores), &scores)?;
+        let scores = composed::raw_scores(q, k, self.spec.scale)?; // (B, H, T, T)
+        let scores = observe(observer, point(Site::ScoresRaw), &scores)?;
+        let scores = observe(observer, point(Site::Scores), &maps.finish(&scores, bias.as_ref())?)?;
         let pattern = observe(observer, point(Site::Pattern), &ops::softmax(&scores)?)?;
         let pattern = dropout::apply(&pattern, self.dropout, masks, "pattern", self.layer)?;
-        maps::weighted_values(&pattern, &v) // (B, T, H, K)
+        Ok(composed::weighted_values(&pattern, v)?) // (B, T, H, K)
     }
 
     /// z·Wo, (B, T, D). Each head's own contribution, (B, T, H, D) without the bias, is computed only for those who

@@ -18,7 +18,11 @@ fn looking_at_everything_changes_no_bit() {
             let mut everything = Capture::new();
             let anatomy = model.anatomy();
             for site in Site::ALL.into_iter().filter(|site| !anatomy.absent.contains(site)) {
-                let layers = if site.in_block() { vec![Point::block(site, 0), Point::block(site, 1)] } else { vec![Point::model(site)] };
+                let layers = if site.in_block() {
+                    vec![Point::block(site, 0), Point::block(site, 1)]
+                } else {
+                    vec![Point::model(site)]
+                };
                 for point in layers {
                     everything.add(point, Scope::default()).unwrap();
                 }
@@ -37,7 +41,8 @@ fn a_map_computed_on_the_side_is_the_one_that_makes_z() {
         for mask in [Mask::Causal, Mask::Bidirectional] {
             let architecture = Architecture { n_kv_heads: Some(2), ..small() };
             let (model, _) = build(&config(architecture, position.clone(), mask), DType::F32);
-            let names = ["pattern", "v", "z"].map(|name| HookSpec::capture(format!("blocks.1.attn.hook_{name}")));
+            let names =
+                ["pattern", "v", "z"].map(|name| HookSpec::capture(format!("blocks.1.attn.hook_{name}")));
             let mut plan = plan(&names, &model);
             model.forward(&tokens(2, 7), &mut plan).unwrap();
             plan.finish().unwrap();
@@ -64,7 +69,8 @@ fn a_scoped_map_is_the_cut_of_the_whole_one() {
         for name in ["attn_scores_raw", "attn_scores", "pattern"] {
             let name = format!("blocks.0.attn.hook_{name}");
             let scope = HookSpec::capture(name.clone()).heads([1, 3]).rows([0, 4, 6]).batch([1]);
-            let (mut whole, mut part) = (plan(&[HookSpec::capture(name)], &model), plan(std::slice::from_ref(&scope), &model));
+            let (mut whole, mut part) =
+                (plan(&[HookSpec::capture(name)], &model), plan(std::slice::from_ref(&scope), &model));
             model.forward(&tokens(2, 7), &mut whole).unwrap();
             model.forward(&tokens(2, 7), &mut part).unwrap();
             let point = part.capture().points().next().unwrap();
@@ -108,7 +114,8 @@ fn zeroing_a_heads_z_and_its_output_are_the_same_ablation() {
 
 #[test]
 fn a_knocked_out_edge_carries_nothing() {
-    let (model, _) = build(&config(Architecture { n_layers: 1, ..small() }, position("none"), Mask::Causal), DType::F32);
+    let (model, _) =
+        build(&config(Architecture { n_layers: 1, ..small() }, position("none"), Mask::Causal), DType::F32);
     let edit = HookSpec::edit("blocks.0.attn.hook_attn_scores", Change::KnockOut { query: 3, key: 1 });
     let run = |batch: &Tensor| {
         let mut plan = plan(std::slice::from_ref(&edit), &model);
@@ -135,5 +142,7 @@ fn a_point_that_a_model_lacks_is_refused_before_the_run() {
     ] {
         assert!(Plan::resolve(&[HookSpec::capture(name)], &model.anatomy()).is_err(), "{name}");
     }
-    assert!(Plan::resolve(&[HookSpec::capture("blocks.0.attn.hook_q").heads([4])], &model.anatomy()).is_err());
+    assert!(
+        Plan::resolve(&[HookSpec::capture("blocks.0.attn.hook_q").heads([4])], &model.anatomy()).is_err()
+    );
 }
