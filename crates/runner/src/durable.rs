@@ -1,6 +1,6 @@
 //! Files that are either whole or absent: written under a temporary name, flushed to the disk, renamed.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -58,6 +58,21 @@ pub(crate) fn truncate(path: &Path, length: u64) -> Result<()> {
         .map_err(RunError::file("open", path))?;
     file.set_len(length).map_err(RunError::file("truncate", path))?;
     file.sync_all().map_err(RunError::file("flush", path))
+}
+
+/// Keeps other processes from working in `folder` until the result is dropped or this process ends, however it does.
+/// Systems that cannot lock a folder go without.
+pub(crate) fn lock(folder: &Path) -> Result<Option<File>> {
+    let Ok(held) = File::open(folder) else { return Ok(None) };
+    match held.try_lock() {
+        Ok(()) => Ok(Some(held)),
+        Err(TryLockError::Error(_)) => Ok(None),
+        Err(TryLockError::WouldBlock) => Err(RunError::Folder {
+            path: folder.to_owned(),
+            problem: "another attnlab is at work on this run; let it finish, or choose another --out"
+                .to_string(),
+        }),
+    }
 }
 
 /// Creates a folder and those above it.

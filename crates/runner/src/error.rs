@@ -11,14 +11,14 @@ pub enum RunError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A file or folder could not be read or written.
-    #[error("could not {action} {}: {source}", path.display())]
+    #[error("could not {action} {}: {reason}", path.display())]
     File {
         /// What was tried, such as `write`.
         action: &'static str,
         /// Where.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The output folder holds something else.
     #[error("{}: {problem}", path.display())]
@@ -63,7 +63,7 @@ impl RunError {
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::File { action, path, source }
+        move |reason| Self::File { action, path, reason }
     }
 }
 

@@ -52,13 +52,17 @@ pub fn run(config: &RunConfig, folder: &Path, resources: &Resources<'_>) -> Resu
     Ok(evaluation)
 }
 
-/// The paths of a run folder.
-struct Files(PathBuf);
+/// The paths of a run folder, which is ours alone as long as this lives.
+struct Files {
+    folder: PathBuf,
+    _lock: Option<fs::File>,
+}
 
 impl Files {
     /// Makes the folder, or recognises it as this run's.
     fn claim(folder: &Path, config: &RunConfig) -> Result<Self> {
         durable::create_folder(folder)?;
+        let lock = durable::lock(folder)?;
         let (path, resolved) = (folder.join("config.toml"), config.to_toml()?);
         match fs::read_to_string(&path) {
             Ok(found) if found == resolved => {}
@@ -78,7 +82,7 @@ impl Files {
             }
             Err(e) => return Err(RunError::file("read", &path)(e)),
         }
-        let files = Self(folder.to_owned());
+        let files = Self { folder: folder.to_owned(), _lock: lock };
         for part in [folder.to_owned(), files.checkpoints(), files.maps()] {
             durable::sweep(&part)?;
         }
@@ -88,27 +92,27 @@ impl Files {
     }
 
     fn checkpoints(&self) -> PathBuf {
-        self.0.join("checkpoints")
+        self.folder.join("checkpoints")
     }
 
     fn maps(&self) -> PathBuf {
-        self.0.join("maps")
+        self.folder.join("maps")
     }
 
     fn metrics(&self) -> PathBuf {
-        self.0.join("metrics.jsonl")
+        self.folder.join("metrics.jsonl")
     }
 
     fn provenance(&self) -> PathBuf {
-        self.0.join("provenance.json")
+        self.folder.join("provenance.json")
     }
 
     /// The evaluation, if the run is done.
     fn finished(&self) -> Result<Option<Evaluation>> {
-        if !self.0.join("DONE").exists() {
+        if !self.folder.join("DONE").exists() {
             return Ok(None);
         }
-        let path = self.0.join("eval.json");
+        let path = self.folder.join("eval.json");
         let useless = |why: String| RunError::Folder {
             path: path.clone(),
             problem: format!("{why}; delete DONE beside it to evaluate the run again"),
@@ -119,8 +123,8 @@ impl Files {
 
     fn finish(&self, evaluation: &Evaluation) -> Result<()> {
         let text = serde_json::to_string_pretty(evaluation).map_err(candle_core::Error::wrap)?;
-        durable::write(&self.0.join("eval.json"), text.as_bytes())?;
-        durable::write(&self.0.join("DONE"), b"")
+        durable::write(&self.folder.join("eval.json"), text.as_bytes())?;
+        durable::write(&self.folder.join("DONE"), b"")
     }
 }
 

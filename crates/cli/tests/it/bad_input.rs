@@ -147,6 +147,8 @@ fn an_output_folder_that_cannot_be_made_is_refused() {
     let lab = Lab::new(TINY);
     lab.refuses(&["run", "exp.toml", "--out", "exp.toml/x"], 1, &["exp.toml/x"]);
     lab.refuses(&["run", "exp.toml", "--out", "exp.toml"], 1, &["exp.toml"]);
+    let said = lab.attnlab(&["run", "exp.toml", "--out", "exp.toml"]).stderr;
+    assert_eq!(said.matches("os error").count(), 1, "the reason is said twice: {said}");
     lab.write("runs/tiny", "a file where the experiment's folder should be");
     lab.refuses(&["run", "exp.toml"], 1, &["runs/tiny"]);
 }

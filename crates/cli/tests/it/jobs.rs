@@ -1,6 +1,6 @@
 //! Results do not depend on how many runs go at a time, nor on how many threads each has.
 
-use crate::lab::{Lab, differing, results};
+use crate::lab::{Lab, TINY, differing, files, results};
 
 /// Batches of several micro-batches and lanes, with dropout of both kinds and random offsets.
 const WIDE: &str = r#"
@@ -64,4 +64,27 @@ fn another_seed_and_no_dropout_do_change_the_weights() {
     for set in ["seed=1", "model.dropout=0.0", "model.attention_dropout=0.0", "train.batch_size=255"] {
         assert!(plain != weights(set), "{set} changes nothing, so the test above shows nothing");
     }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_run_that_another_program_is_at_work_on_is_left_to_it() {
+    let lab = Lab::new(TINY);
+    lab.succeeds(&["run", "exp.toml"]);
+    let unbroken = results(&lab.path("runs"));
+    let run = lab.runs().remove(0);
+    std::fs::remove_file(run.join("DONE")).unwrap();
+    std::fs::write(run.join("eval.json.unfinished"), "{").unwrap();
+
+    let other = std::fs::File::open(&run).unwrap();
+    other.try_lock().unwrap();
+    let before = files(&run);
+    let ended = lab.attnlab(&["run", "exp.toml"]);
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("another attnlab is at work"), "{}", ended.stderr);
+    assert_eq!(differing(&before, &files(&run)), [""; 0]);
+
+    drop(other);
+    lab.succeeds(&["run", "exp.toml"]);
+    assert_eq!(differing(&unbroken, &results(&lab.path("runs"))), [""; 0]);
 }
