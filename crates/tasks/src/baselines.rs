@@ -170,7 +170,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        Ones, ProblemConfig, Protocol, TaskConfig, aa_star, copy, dyck, majority, parity, position_mod,
+        Ones, ProblemConfig, Protocol, TaskConfig,
+        problems::{aa_star, copy, dyck, majority, parity, position_mod},
     };
 
     fn compute(problem: ProblemConfig, protocol: Protocol, length: usize) -> Baselines {

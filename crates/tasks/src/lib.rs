@@ -17,28 +17,24 @@ mod batch;
 mod error;
 mod posed;
 mod problem;
-mod problems;
+pub mod problems;
 mod protocol;
 mod registry;
 mod sampling;
 mod tally;
 mod task;
-pub mod text;
 
 pub use baselines::{Baselines, Score, baselines};
 pub use batch::{Batch, IGNORE, Labels};
 pub use error::TaskError;
 pub use posed::Posed;
 pub use problem::{PrefixLabels, Problem, Symbol};
-pub use problems::{
-    aa_star, copy, cycle_navigation, dyck, even_pairs, first_token, majority, parity, position_mod, reverse,
-};
+pub use problems::{ProblemConfig, registry, text::Text};
 pub use protocol::Protocol;
-pub use registry::{Class, Info, ProblemConfig, TaskConfig, registry};
+pub use registry::{Class, Info, TaskConfig};
 pub use sampling::Ones;
 pub use tally::Tally;
 pub use task::{Split, Task};
-pub use text::Text;
 
 /// The generator every sampler takes: portable, seedable and addressable by stream.
 pub type Rng = rand_chacha::ChaCha8Rng;

@@ -6,10 +6,8 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::problems::{
-    aa_star, copy, cycle_navigation, dyck, even_pairs, first_token, majority, parity, position_mod, reverse,
-};
-use crate::{Posed, Problem, Protocol, Task, TaskError, text};
+use crate::problems::{KEYS, ProblemConfig};
+use crate::{Posed, Problem, Protocol, Task, TaskError};
 
 /// What makes a task hard, or harmless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -74,17 +72,25 @@ pub(crate) trait Kind {
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError>;
 }
 
+/// One line per kind: `module => Variant`. The module is the kind's name in a configuration.
 macro_rules! registry {
-    ($($kind:ident: $variant:ident),+ $(,)?) => {
+    ($($kind:ident => $variant:ident),+ $(,)?) => {
+        $(pub mod $kind;)+
+
         /// What is asked, by kind.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, ::serde::Serialize, ::serde::Deserialize)]
         #[serde(rename_all = "snake_case")]
         pub enum ProblemConfig {
             $(#[doc = concat!("Kind `", stringify!($kind), "`.")] $variant($kind::Config),)+
         }
 
-        const INFOS: &[Info] = &[$($kind::Config::INFO),+];
-        const KEYS: &[&str] = &["protocol", "bos", $(stringify!($kind)),+];
+        /// The keys of a task table.
+        pub(crate) const KEYS: &[&str] = &["protocol", "bos", $(stringify!($kind)),+];
+
+        /// Every kind of task.
+        pub fn registry() -> &'static [Info] {
+            const { &[$($kind::Config::INFO),+] }
+        }
 
         impl ProblemConfig {
             /// What is known of the kind.
@@ -92,19 +98,19 @@ macro_rules! registry {
                 match self { $(Self::$variant(_) => const { &$kind::Config::INFO },)+ }
             }
 
-            fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {
+            pub(crate) fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {
                 match self { $(Self::$variant(config) => config.build(setting),)+ }
             }
 
             /// The value of the entry `key`, or None if `key` is no kind.
-            fn next<'de, A: MapAccess<'de>>(key: &str, map: &mut A) -> Result<Option<Self>, A::Error> {
+            pub(crate) fn next<'de, A: ::serde::de::MapAccess<'de>>(key: &str, map: &mut A) -> Result<Option<Self>, A::Error> {
                 match key {
                     $(stringify!($kind) => map.next_value().map(Self::$variant).map(Some),)+
                     _ => Ok(None),
                 }
             }
 
-            fn entry<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+            pub(crate) fn entry<M: ::serde::ser::SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
                 match self {
                     $(Self::$variant(config) => map.serialize_entry(stringify!($kind), config),)+
                 }
@@ -113,24 +119,7 @@ macro_rules! registry {
     };
 }
 
-registry! {
-    reverse: Reverse,
-    copy: Copy,
-    even_pairs: EvenPairs,
-    first_token: FirstToken,
-    parity: Parity,
-    aa_star: AaStar,
-    position_mod: PositionMod,
-    cycle_navigation: CycleNavigation,
-    dyck: Dyck,
-    majority: Majority,
-    text: Text,
-}
-
-/// Every kind of task.
-pub fn registry() -> &'static [Info] {
-    INFOS
-}
+pub(crate) use registry;
 
 /// A task: a kind with its options, and how it is put to the model. As a table, the kind is a key beside the rest:
 ///

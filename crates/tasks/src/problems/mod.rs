@@ -1,17 +1,21 @@
-//! One problem a file.
+//! What can be asked: one kind a file, one line a kind.
 
-pub mod aa_star;
-pub mod copy;
-pub mod cycle_navigation;
-pub mod dyck;
-pub mod even_pairs;
-pub mod first_token;
-pub mod majority;
-pub mod parity;
-pub mod position_mod;
-pub mod reverse;
+use crate::registry::{Info, Kind, Setting, registry};
+use crate::{Task, TaskError};
 
-use crate::TaskError;
+registry! {
+    reverse => Reverse,
+    copy => Copy,
+    even_pairs => EvenPairs,
+    first_token => FirstToken,
+    parity => Parity,
+    aa_star => AaStar,
+    position_mod => PositionMod,
+    cycle_navigation => CycleNavigation,
+    dyck => Dyck,
+    majority => Majority,
+    text => Text,
+}
 
 /// Refuses a number outside `range`.
 pub(crate) fn in_range(

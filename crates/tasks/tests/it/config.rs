@@ -1,6 +1,7 @@
 //! Reading a `[task]` table.
 
-use attnlab_tasks::{Ones, ProblemConfig, Protocol, TaskConfig, parity, reverse};
+use attnlab_tasks::problems::{parity, reverse};
+use attnlab_tasks::{Ones, ProblemConfig, Protocol, TaskConfig};
 
 fn read(text: &str) -> Result<TaskConfig, String> {
     toml::from_str(text).map_err(|error| error.to_string())
