@@ -12,13 +12,14 @@ pub(crate) struct Arguments {
     /// Folders of experiments, such as `runs/quickstart`.
     #[arg(required = true, value_name = "DIR")]
     folders: Vec<PathBuf>,
-    /// The key of the grid to compare, such as `train.learning_rate` [default: the encoding].
-    #[arg(long, value_name = "KEY")]
+    /// The key of the grid to compare, such as `train.learning_rate`, or several with commas between them, such as
+    /// `position,train.learning_rate` [default: the encoding].
+    #[arg(long, value_name = "KEY,…")]
     by: Option<String>,
     /// Also write the report as one HTML file (one folder only).
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Also write each task's accuracy-against-length curves as an SVG file into this folder (one folder only).
+    /// Also write each task's curves of accuracy (of a text, loss) against length as an SVG file into this folder (one folder only).
     #[arg(long, value_name = "FOLDER")]
     figures: Option<PathBuf>,
     /// Print the evaluations as JSON instead of tables.

@@ -27,15 +27,15 @@ pub(crate) fn write(folder: &Path) -> Result<Report> {
 }
 
 impl Report {
-    /// Reads a grid folder. `by` is the axis that is compared, the encoding by default.
+    /// Reads a grid folder. `by` is the axis that is compared, or several with commas between; the encoding by default.
     pub(crate) fn read(folder: &Path, by: Option<&str>) -> Result<Self> {
         let results = Results::read(folder)?;
         if let Some(by) = by {
             let axes = results.grid.axes.iter().map(|axis| axis.key.as_str());
             let known: Vec<&str> = axes.filter(|key| !ALWAYS.contains(key)).chain(ALWAYS).collect();
-            if !known.contains(&by) {
+            if let Some(unknown) = by.split(',').map(str::trim).find(|key| !known.contains(key)) {
                 let keys = known.join(", ");
-                return Err(Usage(format!("--by {by} is no key of this grid; it has {keys}")).into());
+                return Err(Usage(format!("--by {unknown} is no key of this grid; it has {keys}")).into());
             }
         }
         let summary = Summary::new(&results, by);

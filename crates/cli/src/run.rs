@@ -4,10 +4,12 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use attnlab_report::record::PlannedRun;
 use attnlab_runner::config::Experiment;
 use attnlab_runner::{Execution, RunError};
 use candle_core::Device;
 use comfy_table::{Table, presets};
+use serde::Serialize;
 
 use crate::progress::{Bars, Lines};
 use crate::{End, results, say};
@@ -32,7 +34,7 @@ pub(crate) struct Arguments {
     /// Say what would be run, and run nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Print the evaluations as JSON instead of tables.
+    /// Print the evaluations, or with --dry-run the plan, as JSON instead of tables.
     #[arg(long)]
     json: bool,
 }
@@ -40,7 +42,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments) -> Result<End> {
     let experiment = Experiment::load(&arguments.config, &arguments.sets)?;
     if arguments.dry_run {
-        say::result(plan(&experiment)?)?;
+        let plan = Plan::of(&experiment)?;
+        say::result(if arguments.json { serde_json::to_string_pretty(&plan)? } else { plan.table() })?;
         return Ok(End::Success);
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -49,7 +52,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
     let execution = Execution { out: arguments.out, jobs, threads, device: Device::Cpu };
 
     let runs = experiment.runs.len();
-    say::note(format_args!("{}: {runs} runs, {jobs} at a time with {threads} threads each", experiment.name));
+    let threads = say::count(threads, "thread");
+    let how = match runs {
+        1 => format!("with {threads}"),
+        _ => format!("{jobs} at a time with {threads} each"),
+    };
+    say::note(format_args!("{}: {}, {how}", experiment.name, say::count(runs, "run")));
     let ended = if std::io::stderr().is_terminal() {
         execution.execute(&experiment, &Bars::new(&experiment))
     } else {
@@ -70,7 +78,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
     if failed.is_empty() {
         return Ok(End::Success);
     }
-    say::note(format_args!("error: {} of {runs} runs could not be done:", failed.len()));
+    say::note(format_args!("error: {} of {} could not be done:", failed.len(), say::count(runs, "run")));
     for (id, result) in failed {
         if let Err(error) = result {
             say::note(format_args!("  {id}: {error}"));
@@ -79,24 +87,52 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
     Ok(End::Incomplete)
 }
 
-/// The runs with their sizes, and the operations that they cost.
-fn plan(experiment: &Experiment) -> Result<String> {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["run", "task", "position", "steps", "TFLOP at most"]);
-    let mut total = 0.0;
-    for (run, planned) in experiment.runs.iter().zip(&experiment.grid.runs) {
-        let task = run.task.build()?;
-        let [from, to] = run.train.lengths;
-        let lengths: Vec<usize> = (from..=to).filter(|&length| task.admits(length)).collect();
-        let model = run.model_config(task.as_ref());
-        let flops = |&length: &usize| model.training_flops(run.train.batch_size, task.token_len(length));
-        let mean = lengths.iter().map(flops).sum::<f64>() / lengths.len().max(1) as f64;
-        let tflop = mean * run.train.steps as f64 / 1e12;
-        total += tflop;
-        let cells = [&planned.id, &planned.task, &planned.position, &run.train.steps.to_string()];
-        table.add_row(cells.into_iter().cloned().chain([format!("{tflop:.3}")]));
+/// What would be run, and the operations that it costs without early stops.
+#[derive(Serialize)]
+struct Plan<'a> {
+    name: &'a str,
+    description: &'a str,
+    runs: Vec<PlanLine<'a>>,
+    tflop_at_most: f64,
+}
+
+#[derive(Serialize)]
+struct PlanLine<'a> {
+    /// Folder name, task, encoding, seed and the values of the grid's axes.
+    #[serde(flatten)]
+    run: &'a PlannedRun,
+    steps: usize,
+    tflop_at_most: f64,
+}
+
+impl<'a> Plan<'a> {
+    fn of(experiment: &'a Experiment) -> Result<Self> {
+        let mut runs = Vec::new();
+        for (config, run) in experiment.runs.iter().zip(&experiment.grid.runs) {
+            let task = config.task.build()?;
+            let [from, to] = config.train.lengths;
+            let lengths: Vec<usize> = (from..=to).filter(|&length| task.admits(length)).collect();
+            let model = config.model_config(task.as_ref());
+            let flops =
+                |&length: &usize| model.training_flops(config.train.batch_size, task.token_len(length));
+            let mean = lengths.iter().map(flops).sum::<f64>() / lengths.len().max(1) as f64;
+            let steps = config.train.steps;
+            runs.push(PlanLine { run, steps, tflop_at_most: mean * steps as f64 / 1e12 });
+        }
+        let tflop_at_most = runs.iter().map(|line| line.tflop_at_most).sum();
+        Ok(Self { name: &experiment.name, description: &experiment.description, runs, tflop_at_most })
     }
-    let runs = experiment.runs.len();
-    Ok(format!("{table}\n{runs} runs, {total:.3} TFLOP of training at most (without early stops)"))
+
+    fn table(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.set_header(["run", "task", "position", "steps", "TFLOP at most"]);
+        for line in &self.runs {
+            let PlannedRun { id, task, position, .. } = line.run;
+            let numbers = [line.steps.to_string(), format!("{:.3}", line.tflop_at_most)];
+            table.add_row([id, task, position].into_iter().cloned().chain(numbers));
+        }
+        let runs = say::count(self.runs.len(), "run");
+        format!("{table}\n{runs}, {:.3} TFLOP of training at most (without early stops)", self.tflop_at_most)
+    }
 }

@@ -16,6 +16,11 @@ pub(crate) fn result(text: impl Display) -> Result<()> {
     }
 }
 
+/// `1 run`, `2 runs`.
+pub(crate) fn count(n: usize, thing: &str) -> String {
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
+}
+
 /// Writes a line to stderr if it can: a run must not end because nobody reads how it goes.
 pub(crate) fn note(text: impl Display) {
     let _ = writeln!(stderr().lock(), "{text}");

@@ -9,6 +9,7 @@ const make = (tag, text, className) => {
   return node;
 };
 const percent = (share) => (share * 100).toFixed(1);
+const nats = (loss) => loss.toFixed(3);
 document.querySelectorAll(".needs-script").forEach((node) => { node.hidden = false; });
 
 // ---- theme
@@ -86,10 +87,11 @@ for (const svg of document.querySelectorAll("svg.chart")) {
     cross.setAttribute("x1", at);
     cross.setAttribute("x2", at);
     const which = $("m-token").checked ? 1 : 0;
+    const written = chart.nats ? nats : percent;
     const rows = chart.series
       .filter((line) => !hidden.has(line.column) && line.values[which][place])
       .map((line) => ({ column: line.column, value: line.values[which][place] }))
-      .sort((a, b) => b.value[0] - a.value[0]);
+      .sort((a, b) => (b.value[0] - a.value[0]) * (chart.nats ? -1 : 1));
     const table = make("table");
     for (const row of rows) {
       const tr = table.insertRow();
@@ -97,8 +99,8 @@ for (const svg of document.querySelectorAll("svg.chart")) {
       const dot = make("i", undefined, "dot");
       dot.style.background = `var(--c${row.column % 8})`;
       name.append(dot, data.columns[row.column]);
-      tr.insertCell().textContent = percent(row.value[0]);
-      tr.insertCell().textContent = row.value[1] === row.value[2] ? "" : `${percent(row.value[1])} – ${percent(row.value[2])}`;
+      tr.insertCell().textContent = written(row.value[0]);
+      tr.insertCell().textContent = row.value[1] === row.value[2] ? "" : `${written(row.value[1])} – ${written(row.value[2])}`;
     }
     const chance = chart.chance[which][place];
     if (chance !== null) {
@@ -112,7 +114,7 @@ for (const svg of document.querySelectorAll("svg.chart")) {
       x = box.left + at / chart.width * box.width;
       y = box.top + 30;
     }
-    showTip([make("b", `length ${chart.lengths[place]}`), table], x, y);
+    showTip([make("b", `length ${chart.lengths[place]}${chart.nats ? ", loss in nats" : ""}`), table], x, y);
   };
   const leave = () => { hideTip(); cross.setAttribute("x1", -9); cross.setAttribute("x2", -9); };
   svg.addEventListener("pointermove", (event) => {

@@ -83,7 +83,8 @@ impl Finding {
     /// What these runs say; `breaks_at` is the median length at which those that break do.
     pub(crate) fn of(counts: &Counts, breaks_at: Option<f64>) -> Finding {
         match (counts.judged(), counts.fit(), breaks_at) {
-            (0, _, _) if counts.measured > 0 => Finding::Measured,
+            // Runs on a text that diverged beside others that did not: what there is to say is the others' loss.
+            (judged, _, _) if counts.measured > 0 && judged == counts.diverged => Finding::Measured,
             (0, _, _) => Finding::Unfinished,
             (_, 0, _) if counts.fail_to_train == 0 => Finding::Diverged,
             (_, 0, _) => Finding::FailsToTrain,

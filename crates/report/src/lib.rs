@@ -7,6 +7,7 @@
 //! summary     Results → one cell per task × encoding (or any other axis)
 //! verdict     Summary → sentences
 //! table       Summary → terminal
+//! loss        the same for tasks without a right answer, whose scores are losses
 //! csv         Results → one row a run
 //! html        Results + Summary → a page that opens offline
 //! ```
@@ -15,6 +16,7 @@
 mod counts;
 mod csv;
 mod html;
+mod loss;
 mod maps;
 mod read;
 pub mod record;

@@ -59,7 +59,7 @@ pub struct PlannedRun {
     pub seed: u64,
 }
 
-/// A published result: for the runs whose settings contain `settings`, the accuracy in each length bin, in percent.
+/// A published result: for the runs of one task and one encoding, the accuracy in each length bin, in percent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Published {

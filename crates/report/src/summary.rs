@@ -2,21 +2,23 @@
 
 use crate::counts::{Counts, Finding};
 use crate::read::{Results, Run, RunState};
-use crate::record::{Accuracy, Axis, Evaluation, Metric, Outcome, Published};
+use crate::record::{Accuracy, Axis, Evaluation, Metric, Outcome, PlannedRun, Published};
 use crate::statistics::{Interval, interval_over_seeds, mean, median};
 
 /// A grid condensed.
 #[derive(Clone, Debug)]
 pub struct Summary {
-    /// The key that makes the columns: `position`, unless another was asked for.
+    /// The key or keys that make the columns, as people read them: `position`, unless others were asked for.
     pub by: String,
+    /// The same one by one.
+    pub keys: Vec<String>,
     /// Tasks in the grid's order.
     pub tasks: Vec<String>,
-    /// Values of `by` in the grid's order; their index is their colour.
+    /// Values of `keys` in the grid's order, joined by commas; their index is their colour.
     pub columns: Vec<String>,
     /// Task-major; only pairs that are planned.
     pub cells: Vec<Cell>,
-    /// The accuracy that most finished runs are judged by.
+    /// The accuracy that most runs with a verdict are judged by.
     pub metric: Metric,
     /// Keys other than the seed that vary within a cell, so that its numbers are means over them too.
     pub mixed: Vec<String>,
@@ -60,6 +62,17 @@ pub struct Estimate {
     pub n: usize,
 }
 
+impl Estimate {
+    fn over(values: &[f64]) -> Option<Estimate> {
+        Some(Estimate { mean: mean(values)?, interval: interval_over_seeds(values), n: values.len() })
+    }
+
+    /// Over losses, of which those of diverged runs are not finite.
+    fn over_losses(losses: impl Iterator<Item = f64>) -> Option<Estimate> {
+        Estimate::over(&losses.filter(|loss| loss.is_finite()).collect::<Vec<f64>>())
+    }
+}
+
 /// Both accuracies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scores {
@@ -79,10 +92,8 @@ impl Scores {
     }
 
     fn over(accuracies: &[Accuracy]) -> Option<Scores> {
-        let estimate = |metric| {
-            let values: Vec<f64> = accuracies.iter().map(|a| a.of(metric)).collect();
-            Some(Estimate { mean: mean(&values)?, interval: interval_over_seeds(&values), n: values.len() })
-        };
+        let estimate =
+            |metric| Estimate::over(&accuracies.iter().map(|a| a.of(metric)).collect::<Vec<f64>>());
         Some(Scores { token: estimate(Metric::Token)?, exact: estimate(Metric::Exact)? })
     }
 }
@@ -102,6 +113,8 @@ pub struct BinSummary {
     pub fitting: Option<Scores>,
     /// What the best trivial predictor scores, mean over runs.
     pub chance: Accuracy,
+    /// Loss per label in nats over the finished runs that did not diverge, if there are any and it is finite.
+    pub loss: Option<Estimate>,
 }
 
 /// One length of a cell's curve.
@@ -113,6 +126,8 @@ pub struct LengthSummary {
     pub all: Scores,
     /// What the best trivial predictor scores, mean over runs.
     pub chance: Accuracy,
+    /// Loss per label in nats, as in [`BinSummary::loss`].
+    pub loss: Option<Estimate>,
 }
 
 /// Published numbers beside ours.
@@ -130,25 +145,29 @@ pub struct PublishedBins {
 }
 
 impl Summary {
-    /// Condenses a grid by task and `by`, any axis key (default `position`). Runs without that key share the column
-    /// `(not set)`.
+    /// Condenses a grid by task and `by`: any axis key, or several with commas between them (default `position`). Runs
+    /// without a key have `(not set)` in its place.
     pub fn new(results: &Results, by: Option<&str>) -> Summary {
-        let by = by.unwrap_or("position");
-        let column_of = |run: &Run| run.planned.setting(by).unwrap_or_else(|| "(not set)".to_owned());
+        let keys = keys(by.unwrap_or("position"));
         let (mut tasks, mut columns) = (Vec::new(), Vec::new());
         let mut counts = Counts::default();
-        let axis = results.grid.axes.iter().find(|axis| axis.key == by);
         for run in &results.runs {
             counts.add(&run.state);
             push_new(&mut tasks, run.planned.task.clone());
-            push_new(&mut columns, column_of(run));
+            push_new(&mut columns, values(&run.planned, &keys));
         }
-        // The axis gives the order when its values are the labels; the runs' order is the fallback.
-        if let Some(axis) = axis {
-            let place = |c: &String| axis.values.iter().position(|v| v == c);
-            columns.sort_by_key(|c| place(c).unwrap_or(usize::MAX));
+        // An axis gives the order when its values are the labels; the runs' order is the fallback. The sort keeps the
+        // order of equals, so the first key, sorted by last, decides.
+        for (index, key) in keys.iter().enumerate().rev() {
+            if let Some(axis) = results.grid.axes.iter().find(|axis| axis.key == *key) {
+                let place =
+                    |values: &Vec<String>| axis.values.iter().position(|v| values.get(index) == Some(v));
+                columns.sort_by_key(|values| place(values).unwrap_or(usize::MAX));
+            }
         }
-        let metrics: Vec<Metric> = results.finished().map(|(_, e)| e.metric).collect();
+        let columns: Vec<String> = columns.iter().map(|values| values.join(", ")).collect();
+        let judged = results.finished().filter(|(_, e)| e.outcome != Outcome::Measured);
+        let metrics: Vec<Metric> = judged.map(|(_, e)| e.metric).collect();
         let token = metrics.iter().filter(|m| **m == Metric::Token).count();
         let metric = if token * 2 > metrics.len() { Metric::Token } else { Metric::Exact };
         let mut cells = Vec::new();
@@ -158,16 +177,16 @@ impl Summary {
                 let runs: Vec<&Run> = results
                     .runs
                     .iter()
-                    .filter(|run| run.planned.task == *task && column_of(run) == *column)
+                    .filter(|run| run.planned.task == *task && column_of(&run.planned, &keys) == *column)
                     .collect();
                 if runs.is_empty() {
                     continue;
                 }
-                varying(&runs, by, &results.grid.axes, &mut mixed);
+                varying(&runs, &keys, &results.grid.axes, &mut mixed);
                 cells.push(Cell::of(task, column, &runs, metric, &results.grid.published));
             }
         }
-        Summary { by: by.to_owned(), tasks, columns, cells, metric, mixed, counts }
+        Summary { by: keys.join(", "), keys, tasks, columns, cells, metric, mixed, counts }
     }
 
     /// The cells of one task, in the order of the columns.
@@ -178,6 +197,23 @@ impl Summary {
     /// The cell of a task and a column, if it is planned.
     pub fn cell(&self, task: &str, column: &str) -> Option<&Cell> {
         self.cells.iter().find(|cell| cell.task == task && cell.column == column)
+    }
+
+    /// The column of a run.
+    pub(crate) fn column_of(&self, run: &PlannedRun) -> String {
+        column_of(run, &self.keys)
+    }
+
+    /// Whether a task has no right answer, so that its scores are losses: as its ended runs say, or else its name.
+    pub fn by_loss(&self, task: &str) -> bool {
+        let measured = self.of_task(task).any(|cell| cell.counts.measured > 0);
+        let judged = self.of_task(task).any(|cell| cell.counts.judged() > cell.counts.diverged);
+        measured || (!judged && task.starts_with("text ("))
+    }
+
+    /// What a number is a mean over: `seeds`, or `runs` where other keys vary too.
+    pub(crate) fn unit(&self) -> &'static str {
+        if self.mixed.is_empty() { "seeds" } else { "runs" }
     }
 
     /// A column's index, which is its colour.
@@ -268,6 +304,23 @@ fn fits(evaluation: &Evaluation) -> bool {
     matches!(evaluation.outcome, Outcome::Generalises | Outcome::FailsToGeneralise { .. })
 }
 
+/// The loss of a run that diverged is that of whatever weights it was stopped with.
+fn sound(evaluation: &Evaluation) -> bool {
+    !matches!(evaluation.outcome, Outcome::Diverged { .. })
+}
+
+fn keys(by: &str) -> Vec<String> {
+    by.split(',').map(|key| key.trim().to_owned()).filter(|key| !key.is_empty()).collect()
+}
+
+fn values(run: &PlannedRun, keys: &[String]) -> Vec<String> {
+    keys.iter().map(|key| run.setting(key).unwrap_or_else(|| "(not set)".to_owned())).collect()
+}
+
+fn column_of(run: &PlannedRun, keys: &[String]) -> String {
+    values(run, keys).join(", ")
+}
+
 /// Bins in the order in which the runs list them; runs that list others (an axis may change the lengths) add theirs.
 fn bins(done: &[&Evaluation]) -> Vec<BinSummary> {
     let mut ranges = Vec::new();
@@ -293,6 +346,7 @@ fn bins(done: &[&Evaluation]) -> Vec<BinSummary> {
                 all: Scores::over(&accuracies)?,
                 fitting: Scores::over(&fitting),
                 chance: mean_accuracy(&chances)?,
+                loss: Estimate::over_losses(of(range, sound).map(|bin| bin.loss)),
             })
         })
         .collect()
@@ -311,7 +365,13 @@ fn curve(done: &[&Evaluation]) -> Vec<LengthSummary> {
                 .filter(|point| point.length == length)
                 .map(|point| (point.accuracy, point.chance))
                 .unzip();
-            Some(LengthSummary { length, all: Scores::over(&accuracies)?, chance: mean_accuracy(&chances)? })
+            let sound = done.iter().filter(|e| sound(e)).flat_map(|e| &e.curve);
+            Some(LengthSummary {
+                length,
+                all: Scores::over(&accuracies)?,
+                chance: mean_accuracy(&chances)?,
+                loss: Estimate::over_losses(sound.filter(|p| p.length == length).map(|point| point.loss)),
+            })
         })
         .collect()
 }
@@ -321,14 +381,14 @@ fn mean_accuracy(of: &[Accuracy]) -> Option<Accuracy> {
     Some(Accuracy { token: part(Metric::Token)?, exact: part(Metric::Exact)? })
 }
 
-fn varying(runs: &[&Run], by: &str, axes: &[Axis], mixed: &mut Vec<String>) {
+fn varying(runs: &[&Run], by: &[String], axes: &[Axis], mixed: &mut Vec<String>) {
     let keys = axes.iter().map(|axis| axis.key.as_str());
     for key in keys.chain(["position"]) {
         let mut values: Vec<Option<String>> = Vec::new();
         for run in runs {
             push_new(&mut values, run.planned.setting(key));
         }
-        if key != by && values.len() > 1 {
+        if values.len() > 1 && !by.iter().any(|k| k == key) {
             push_new(mixed, key.to_owned());
         }
     }

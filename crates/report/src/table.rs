@@ -5,6 +5,7 @@ use comfy_table::{
 };
 
 use crate::counts::{Counts, Finding};
+use crate::loss;
 use crate::record::Metric;
 use crate::summary::{Cell, Estimate, Summary};
 use crate::verdict::{verdict, whole};
@@ -27,10 +28,12 @@ const LINES: Lines = Lines::new()
     .bottom_border(LineStyle::none().fill('─').junction('─'));
 
 /// One block a task: a row for each encoding with seeds, fit, every bin and the length at which it breaks; chance as the last
-/// row; published numbers with the difference below the row they belong to; the verdict in words at the end.
+/// row; published numbers with the difference below the row they belong to; the verdict in words at the end. A task without a
+/// right answer has losses instead.
 pub fn terminal_table(summary: &Summary, style: TableStyle) -> String {
     let mut out = String::new();
     for task in &summary.tasks {
+        let block = if summary.by_loss(task) { loss::block } else { block };
         out.push_str(&block(summary, task, style));
         out.push('\n');
     }
@@ -43,13 +46,59 @@ pub fn terminal_table(summary: &Summary, style: TableStyle) -> String {
 fn block(summary: &Summary, task: &str, style: TableStyle) -> String {
     let cells: Vec<&Cell> = summary.of_task(task).collect();
     let metric = cells.first().map_or(summary.metric, |c| c.metric);
+    let ranges = ranges(&cells);
+    let intervals = usize::from(style.width) >= 44 + WIDTH_FOR_INTERVALS * ranges.len();
+    let mut header = vec![plain(&clean(&summary.by)), plain(summary.unit()), plain("fit")];
+    header.extend(length_titles(&ranges));
+    header.push(plain("breaks at"));
+    let mut rows = Vec::new();
+    for cell in &cells {
+        rows.push(row(cell, &ranges, metric, intervals));
+        if cell.counts.fit() > 0 && cell.counts.fit() < cell.counts.judged() {
+            rows.push(fitting_row(cell, &ranges, metric, intervals, summary.unit()));
+        }
+        for index in 0..cell.published.len() {
+            rows.push(published_row(cell, index, &ranges));
+        }
+    }
+    if !ranges.is_empty() {
+        rows.push(chance_row(&cells, &ranges, metric));
+    }
+    let name = match metric {
+        Metric::Exact => "exact match, %",
+        Metric::Token => "labels right, %",
+    };
+    titled(summary, task, name, header, rows, style)
+}
+
+/// Every bin that a cell has, in their order.
+pub(crate) fn ranges(cells: &[&Cell]) -> Vec<(usize, usize)> {
     let mut ranges: Vec<(usize, usize)> = Vec::new();
     for bin in cells.iter().flat_map(|c| &c.bins) {
         if !ranges.contains(&(bin.from, bin.to)) {
             ranges.push((bin.from, bin.to));
         }
     }
-    let intervals = usize::from(style.width) >= 44 + WIDTH_FOR_INTERVALS * ranges.len();
+    ranges
+}
+
+/// Column titles of the bins, of which the first holds the training lengths.
+pub(crate) fn length_titles(ranges: &[(usize, usize)]) -> impl Iterator<Item = Field> {
+    ranges.iter().enumerate().map(|(index, (from, to))| {
+        let trained = if index == 0 { " (trained)" } else { "" };
+        plain(&format!("{from}–{to}{trained}"))
+    })
+}
+
+/// A table below a line that says what its numbers are, and what they are averaged over besides seeds.
+pub(crate) fn titled(
+    summary: &Summary,
+    task: &str,
+    numbers: &str,
+    header: Vec<Field>,
+    rows: Vec<Vec<Field>>,
+    style: TableStyle,
+) -> String {
     let mut table = Table::new();
     table.load_style(LINES).set_content_arrangement(ContentArrangement::Dynamic).set_width(style.width);
     if style.colour {
@@ -57,36 +106,20 @@ fn block(summary: &Summary, task: &str, style: TableStyle) -> String {
     } else {
         table.force_no_tty();
     }
-    let mut header = vec![plain(&clean(&summary.by)), plain("seeds"), plain("fit")];
-    for (index, (from, to)) in ranges.iter().enumerate() {
-        let lengths = format!("{from}–{to}");
-        header.push(plain(&if index == 0 { format!("{lengths} (trained)") } else { lengths }));
-    }
-    header.push(plain("breaks at"));
     table.set_header(header);
-    for cell in &cells {
-        table.add_row(row(cell, &ranges, metric, intervals));
-        if cell.counts.fit() > 0 && cell.counts.fit() < cell.counts.judged() {
-            table.add_row(fitting_row(cell, &ranges, metric, intervals));
-        }
-        for index in 0..cell.published.len() {
-            table.add_row(published_row(cell, index, &ranges));
-        }
-    }
-    if !ranges.is_empty() {
-        table.add_row(chance_row(&cells, &ranges, metric));
-    }
+    table.add_rows(rows);
     for (index, column) in table.column_iter_mut().enumerate() {
         if index > 0 {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let name = match metric {
-        Metric::Exact => "exact match",
-        Metric::Token => "labels right",
+    let over = match summary.mixed.as_slice() {
+        [] => String::new(),
+        keys => format!("; mean over {} and seed", keys.join(", ")),
     };
     let lines: Vec<String> = table.lines().map(|l| l.trim_end().to_owned()).collect();
-    format!("{} ({name}, %)\n{}\n", clean(task), lines.join("\n"))
+    let title = wrapped(&format!("{task} ({numbers}{over})"), usize::from(style.width));
+    format!("{title}{}\n", lines.join("\n"))
 }
 
 fn row(cell: &Cell, ranges: &[(usize, usize)], metric: Metric, intervals: bool) -> Vec<Field> {
@@ -107,9 +140,15 @@ fn row(cell: &Cell, ranges: &[(usize, usize)], metric: Metric, intervals: bool) 
     row
 }
 
-fn fitting_row(cell: &Cell, ranges: &[(usize, usize)], metric: Metric, intervals: bool) -> Vec<Field> {
+fn fitting_row(
+    cell: &Cell,
+    ranges: &[(usize, usize)],
+    metric: Metric,
+    intervals: bool,
+    unit: &str,
+) -> Vec<Field> {
     let fit = cell.counts.fit().to_string();
-    let mut row = vec![plain("└ the seeds that fit"), plain(&fit), plain("")];
+    let mut row = vec![plain(&format!("└ the {unit} that fit")), plain(&fit), plain("")];
     for range in ranges {
         let bin = cell.bins.iter().find(|b| (b.from, b.to) == *range);
         let fitting = bin.and_then(|b| b.fitting);
@@ -191,6 +230,7 @@ pub(crate) fn seeds(counts: &Counts) -> String {
 pub(crate) fn fit(counts: &Counts) -> String {
     match counts.judged() {
         0 => "–".to_owned(),
+        _ if counts.measured > 0 => "–".to_owned(),
         judged => format!("{}/{judged}", counts.fit()),
     }
 }
@@ -199,6 +239,7 @@ pub(crate) fn fit(counts: &Counts) -> String {
 pub(crate) fn ending(cell: &Cell) -> String {
     match cell.finding {
         Finding::Unfinished => "not finished".to_owned(),
+        Finding::Measured if cell.counts.diverged > 0 => format!("{} diverged", cell.counts.diverged),
         Finding::Measured => "–".to_owned(),
         Finding::Diverged => "diverged".to_owned(),
         Finding::FailsToTrain => "did not train".to_owned(),
@@ -226,12 +267,12 @@ fn colour(relative: f64) -> Color {
     }
 }
 
-fn plain(text: &str) -> Field {
+pub(crate) fn plain(text: &str) -> Field {
     Field::new(text)
 }
 
 /// A name from a config may hold escape sequences: they do not reach the terminal.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

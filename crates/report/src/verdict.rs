@@ -1,6 +1,7 @@
 //! What the numbers mean, in sentences.
 
 use crate::counts::Finding;
+use crate::loss;
 use crate::summary::{Cell, Summary};
 
 /// The grid's verdict in parts, for whoever lays it out.
@@ -39,6 +40,8 @@ pub enum Control {
     Unfinished,
     /// The grid has none.
     Absent,
+    /// Nothing in the grid is judged, so nothing has to be guarded.
+    NotNeeded,
 }
 
 /// The verdict as plain text: progress, one line a task, the control, the caveats.
@@ -92,6 +95,9 @@ fn task_text(summary: &Summary, task: &str) -> String {
     let cells: Vec<&Cell> = summary.of_task(task).collect();
     let ended = cells.iter().filter(|c| c.finding != Finding::Unfinished).count();
     let mut sentences = Vec::new();
+    if summary.by_loss(task) {
+        sentences.extend(loss::sentences(summary, &cells));
+    }
     let mut say = |wanted: &dyn Fn(&Cell) -> Option<String>, sentence: &dyn Fn(&str) -> String| {
         let named: Vec<String> = cells.iter().filter_map(|cell| wanted(cell)).collect();
         if named.is_empty() {
@@ -104,6 +110,7 @@ fn task_text(summary: &Summary, task: &str) -> String {
         sentences.push(sentence(&who));
     };
     let name = |cell: &Cell| title(summary, cell);
+    let unit = summary.unit();
     let longest = cells.iter().filter_map(|c| c.longest()).max().unwrap_or(0);
     let trained = cells.iter().find_map(|c| c.train_lengths);
     let trained =
@@ -121,7 +128,7 @@ fn task_text(summary: &Summary, task: &str) -> String {
     say(
         &|c| match c.finding {
             Finding::Mixed(at) => Some(format!(
-                "{} ({} of {} seeds that learned it break, from about {})",
+                "{} ({} of {} {unit} that learned it break, from about {})",
                 name(c),
                 c.counts.fail_to_generalise,
                 c.counts.fit(),
@@ -129,12 +136,12 @@ fn task_text(summary: &Summary, task: &str) -> String {
             )),
             _ => None,
         },
-        &|who| format!("Depends on the seed with {who}."),
+        &|who| format!("Depends on the {} with {who}.", unit.trim_end_matches('s')),
     );
     say(
         &|c| {
             (c.finding == Finding::FailsToTrain)
-                .then(|| format!("{} (0 of {} seeds)", name(c), c.counts.judged()))
+                .then(|| format!("{} (0 of {} {unit})", name(c), c.counts.judged()))
         },
         &|who| {
             format!(
@@ -148,13 +155,15 @@ fn task_text(summary: &Summary, task: &str) -> String {
     say(
         &|c| {
             let partial = c.counts.fit() > 0 && c.counts.fit() < c.counts.judged();
-            partial.then(|| format!("{} ({} of {} seeds)", name(c), c.counts.fit(), c.counts.judged()))
+            partial.then(|| format!("{} ({} of {} {unit})", name(c), c.counts.fit(), c.counts.judged()))
         },
-        &|who| format!("Not every seed learned {trained} with {who}; the verdict is about those that did."),
+        &|who| {
+            format!(
+                "Not every {} learned {trained} with {who}; the verdict is about those that did.",
+                unit.trim_end_matches('s')
+            )
+        },
     );
-    say(&|c| (c.finding == Finding::Measured).then(|| name(c)), &|who| {
-        format!("Measured without a right answer to judge by, with {who}.")
-    });
     say(&|c| (c.finding == Finding::Unfinished).then(|| name(c)), &|who| {
         format!("No finished run yet with {who}.")
     });
@@ -164,6 +173,12 @@ fn task_text(summary: &Summary, task: &str) -> String {
 fn control(summary: &Summary) -> (Control, String) {
     let cells: Vec<&Cell> = summary.cells.iter().filter(|cell| is_control(&cell.task)).collect();
     if cells.is_empty() {
+        if !summary.tasks.is_empty() && summary.tasks.iter().all(|task| summary.by_loss(task)) {
+            return (
+                Control::NotNeeded,
+                "There are only losses to compare, so no control is needed.".to_owned(),
+            );
+        }
         return (
             Control::Absent,
             "No order-free control: add a `majority` task, or a failure may be the setup's and not the encoding's."
@@ -205,8 +220,9 @@ fn caveats(summary: &Summary) -> Vec<String> {
     let mut caveats = Vec::new();
     if !summary.mixed.is_empty() {
         caveats.push(format!(
-            "Each number is also a mean over {}: group by it to see them apart.",
-            join(&summary.mixed)
+            "Each number is also a mean over {}; `attnlab compare DIR --by {}` shows them apart.",
+            join(&summary.mixed),
+            summary.keys.iter().chain(&summary.mixed).cloned().collect::<Vec<_>>().join(",")
         ));
     }
     let done = |c: &&Cell| c.counts.done() > 0;
@@ -219,16 +235,16 @@ fn caveats(summary: &Summary) -> Vec<String> {
 }
 
 fn noun(summary: &Summary) -> String {
-    match summary.by.as_str() {
-        "position" => "encoding".to_owned(),
-        key => format!("value of {key}"),
+    match summary.keys.as_slice() {
+        [key] if key == "position" => "encoding".to_owned(),
+        keys => format!("value of {}", join(keys)),
     }
 }
 
-fn title(summary: &Summary, cell: &Cell) -> String {
-    match summary.by.as_str() {
-        "position" => cell.column.clone(),
-        key => format!("{key} = {}", cell.column),
+pub(crate) fn title(summary: &Summary, cell: &Cell) -> String {
+    match summary.keys.as_slice() {
+        [key] if key != "position" => format!("{key} = {}", cell.column),
+        _ => cell.column.clone(),
     }
 }
 
@@ -236,7 +252,7 @@ pub(crate) fn whole(length: f64) -> String {
     format!("{length:.0}")
 }
 
-fn join(names: &[String]) -> String {
+pub(crate) fn join(names: &[String]) -> String {
     match names {
         [] => String::new(),
         [one] => one.clone(),

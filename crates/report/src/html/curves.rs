@@ -1,4 +1,4 @@
-//! Accuracy against length: the figure that shows which encodings generalise.
+//! Accuracy, or loss, against length: the figure that shows which encodings generalise.
 
 use std::fmt::Write;
 
@@ -6,18 +6,11 @@ use serde::Serialize;
 
 use crate::read::Results;
 use crate::record::Metric;
-use crate::statistics::mean;
-use crate::summary::{Cell, Estimate, Scores, Summary};
+use crate::summary::Summary;
 
+use super::points::{BOTTOM, HEIGHT, LEFT, Point, RIGHT, Shown, TOP, WIDTH, chance_at, points, scales};
 use super::svg::{Paint, Scale, dashes, escape, marker, path, shortened, tick_text, ticks};
 
-const WIDTH: f64 = 620.0;
-const HEIGHT: f64 = 320.0;
-const LEFT: f64 = 46.0;
-const RIGHT: f64 = 472.0;
-const TOP: f64 = 26.0;
-const BOTTOM: f64 = 272.0;
-const METRICS: [(Metric, &str); 2] = [(Metric::Exact, "exact"), (Metric::Token, "token")];
 /// Lines with more points than this have no markers.
 const MOST_MARKERS: usize = 32;
 
@@ -33,6 +26,8 @@ pub(crate) struct ChartData {
     lengths: Vec<f64>,
     series: Vec<SeriesData>,
     chance: [Vec<Option<f64>>; 2],
+    /// Whether the values are losses in nats, both times the same, instead of shares.
+    nats: bool,
 }
 
 #[derive(Serialize)]
@@ -42,20 +37,15 @@ struct SeriesData {
     values: [Vec<Option<[f64; 3]>>; 2],
 }
 
-struct Point {
-    length: f64,
-    scores: Scores,
-    chance: [f64; 2],
-}
-
 /// A standalone SVG of a task's length curves, by the task's own metric, for a README or a talk. A task that the grid does not
 /// have gives a figure that says so.
 pub fn figure_svg(results: &Results, summary: &Summary, task: &str) -> String {
     let metric = summary.of_task(task).next().map_or(summary.metric, |cell| cell.metric);
-    let wanted: Vec<_> = METRICS.iter().filter(|(m, _)| *m == metric).collect();
-    let axis = match metric {
-        Metric::Exact => "sequences entirely right (%)",
-        Metric::Token => "labels right (%)",
+    let shown = if summary.by_loss(task) { Shown::Loss } else { Shown::Accuracy(metric) };
+    let axis = match shown {
+        Shown::Accuracy(Metric::Exact) => "sequences entirely right (%)",
+        Shown::Accuracy(Metric::Token) => "labels right (%)",
+        Shown::Loss => "loss per token (nats), lower is better",
     };
     let head = 50.0;
     let mut out = format!(
@@ -64,7 +54,7 @@ pub fn figure_svg(results: &Results, summary: &Summary, task: &str) -> String {
          <title>{}</title><rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>",
         HEIGHT + head,
         HEIGHT + head,
-        escape(&format!("{task}: accuracy by length"))
+        escape(&format!("{task}: {} by length", shown.word()))
     );
     let _ = write!(
         out,
@@ -74,26 +64,30 @@ pub fn figure_svg(results: &Results, summary: &Summary, task: &str) -> String {
         escape(&shortened(&results.grid.name, 50))
     );
     out.push_str(&frame(summary, task, Paint::Standalone));
-    for (metric, _) in wanted {
-        out.push_str(&layer(summary, task, *metric, Paint::Standalone));
-    }
+    out.push_str(&layer(summary, task, shown, Paint::Standalone));
     out.push_str("</g></svg>\n");
     out
 }
 
-/// The figure in the page: both metrics drawn, one shown by the style sheet.
+/// The figure in the page: both metrics drawn, one shown by the style sheet; or the loss.
 pub(crate) fn inline(summary: &Summary, task: &str, index: usize) -> String {
     let mut out = format!(
         "<svg class=\"chart\" data-chart=\"{index}\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" tabindex=\"0\" role=\"img\" \
          aria-label=\"{}\">",
         escape(&format!(
-            "{task}: accuracy by length, a line for each {}. Arrow keys read the values.",
+            "{task}: {} by length, a line for each {}. Arrow keys read the values.",
+            if summary.by_loss(task) { "loss per token" } else { "accuracy" },
             summary.by
         ))
     );
     out.push_str(&frame(summary, task, Paint::Page));
-    for (metric, class) in METRICS {
-        let _ = write!(out, "<g class=\"{class}\">{}</g>", layer(summary, task, metric, Paint::Page));
+    if summary.by_loss(task) {
+        out.push_str(&layer(summary, task, Shown::Loss, Paint::Page));
+    } else {
+        for (metric, class) in [(Metric::Exact, "exact"), (Metric::Token, "token")] {
+            let layer = layer(summary, task, Shown::Accuracy(metric), Paint::Page);
+            let _ = write!(out, "<g class=\"{class}\">{layer}</g>");
+        }
     }
     let _ = write!(out, "<line class=\"cross\" y1=\"{TOP}\" y2=\"{BOTTOM}\" x1=\"-9\" x2=\"-9\"/></svg>");
     out
@@ -102,6 +96,7 @@ pub(crate) fn inline(summary: &Summary, task: &str, index: usize) -> String {
 /// What the figure shows, as numbers.
 pub(crate) fn data(summary: &Summary, task: &str) -> ChartData {
     let (x, _) = scales(summary, task);
+    let shown = Shown::both(summary, task);
     let cells: Vec<(usize, Vec<Point>)> =
         summary.of_task(task).map(|cell| (summary.column_index(&cell.column), points(cell))).collect();
     let mut lengths: Vec<f64> =
@@ -114,21 +109,18 @@ pub(crate) fn data(summary: &Summary, task: &str) -> ChartData {
         .filter(|(_, points)| !points.is_empty())
         .map(|(column, points)| SeriesData {
             column: *column,
-            values: METRICS.map(|(metric, _)| {
+            values: shown.map(|shown| {
                 lengths
                     .iter()
                     .map(|length| {
                         let point = points.iter().find(|p| p.length == *length)?;
-                        let e = point.scores.of(metric);
-                        let (low, high) = ends(&e);
-                        Some([round(e.mean), round(low), round(high)])
+                        Some(point.value(shown)?.map(round))
                     })
                     .collect()
             }),
         })
         .collect();
-    let chance =
-        [0, 1].map(|m| lengths.iter().map(|length| chance_at(&cells, *length, m).map(round)).collect());
+    let chance = shown.map(|shown| lengths.iter().map(|l| chance_at(&cells, *l, shown).map(round)).collect());
     ChartData {
         task: task.to_owned(),
         from: x.from,
@@ -139,45 +131,8 @@ pub(crate) fn data(summary: &Summary, task: &str) -> ChartData {
         lengths,
         series,
         chance,
+        nats: summary.by_loss(task),
     }
-}
-
-/// The curve, or the bins' middles where a run recorded no curve.
-fn points(cell: &Cell) -> Vec<Point> {
-    let both = |chance: &crate::record::Accuracy| METRICS.map(|(m, _)| chance.of(m));
-    if cell.curve.is_empty() {
-        let bins = cell.bins.iter().map(|bin| Point {
-            length: (bin.from + bin.to) as f64 / 2.0,
-            scores: bin.all,
-            chance: both(&bin.chance),
-        });
-        return bins.collect();
-    }
-    let curve = cell.curve.iter().map(|point| Point {
-        length: point.length as f64,
-        scores: point.all,
-        chance: both(&point.chance),
-    });
-    curve.collect()
-}
-
-fn scales(summary: &Summary, task: &str) -> (Scale, Scale) {
-    let mut from = f64::INFINITY;
-    let mut to = f64::NEG_INFINITY;
-    for cell in summary.of_task(task) {
-        let trained = cell.train_lengths.map(|(a, b)| [a as f64, b as f64]);
-        let lengths = points(cell).into_iter().map(|p| p.length);
-        for length in lengths.chain(trained.into_iter().flatten()) {
-            from = from.min(length);
-            to = to.max(length);
-        }
-    }
-    if from > to {
-        (from, to) = (0.0, 1.0);
-    }
-    let x = Scale { from, to, start: LEFT + 6.0, end: RIGHT };
-    let y = Scale { from: 0.0, to: 1.0, start: BOTTOM - 4.0, end: TOP + 4.0 };
-    (x, y)
 }
 
 /// Everything that does not depend on the metric.
@@ -198,7 +153,11 @@ fn frame(summary: &Summary, task: &str, paint: Paint) -> String {
             TOP - 8.0,
         );
     }
-    for tick in [0.0, 0.25, 0.5, 0.75, 1.0] {
+    let (marks, times) = match summary.by_loss(task) {
+        true => (ticks(y.from, y.to, 5), 1.0),
+        false => (vec![0.0, 0.25, 0.5, 0.75, 1.0], 100.0),
+    };
+    for tick in marks {
         let at = y.at(tick);
         let _ = write!(
             out,
@@ -206,7 +165,7 @@ fn frame(summary: &Summary, task: &str, paint: Paint) -> String {
              <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" {soft}>{}</text>",
             LEFT - 8.0,
             at + 4.0,
-            tick_text(tick * 100.0)
+            tick_text(tick * times)
         );
     }
     for tick in ticks(x.from, x.to, 8) {
@@ -240,25 +199,22 @@ fn frame(summary: &Summary, task: &str, paint: Paint) -> String {
     out
 }
 
-/// Chance, bands, lines, published points and the names at the lines' ends, for one metric.
-fn layer(summary: &Summary, task: &str, metric: Metric, paint: Paint) -> String {
+/// Chance, bands, lines, published points and the names at the lines' ends, for one metric or the loss.
+fn layer(summary: &Summary, task: &str, shown: Shown, paint: Paint) -> String {
     let (x, y) = scales(summary, task);
     let cells: Vec<(usize, Vec<Point>)> =
         summary.of_task(task).map(|cell| (summary.column_index(&cell.column), points(cell))).collect();
-    let mut out = chance_line(&cells, metric, &x, &y, paint);
+    let mut out = chance_line(&cells, shown, &x, &y, paint);
     let mut names: Vec<(f64, usize)> = Vec::new();
     for (index, points) in &cells {
-        let Some(last) = points.last() else { continue };
-        names.push((y.at(last.scores.of(metric).mean), *index));
-        let places: Vec<(f64, f64)> =
-            points.iter().map(|p| (x.at(p.length), y.at(p.scores.of(metric).mean))).collect();
-        let band = |end: fn((f64, f64)) -> f64| {
-            points.iter().map(move |p| (x.at(p.length), y.at(end(ends(&p.scores.of(metric))))))
-        };
-        let mut outline: Vec<(f64, f64)> = band(|e| e.1).collect();
-        let mut lower: Vec<(f64, f64)> = band(|e| e.0).collect();
-        lower.reverse();
-        outline.append(&mut lower);
+        let values: Vec<(f64, [f64; 3])> =
+            points.iter().filter_map(|p| Some((x.at(p.length), p.value(shown)?.map(|v| y.at(v))))).collect();
+        let places: Vec<(f64, f64)> = values.iter().map(|(px, [mean, ..])| (*px, *mean)).collect();
+        let Some((_, last)) = places.last() else { continue };
+        names.push((*last, *index));
+        let upper = values.iter().map(|(px, [_, _, high])| (*px, *high));
+        let lower = values.iter().rev().map(|(px, [_, low, _])| (*px, *low));
+        let outline: Vec<(f64, f64)> = upper.chain(lower).collect();
         let (fill, stroke) = (paint.column("fill", *index), paint.column("stroke", *index));
         let _ = write!(
             out,
@@ -275,20 +231,21 @@ fn layer(summary: &Summary, task: &str, metric: Metric, paint: Paint) -> String 
         }
         out.push_str("</g>");
     }
-    out.push_str(&published(summary, task, metric, &x, &y, paint));
+    if let Shown::Accuracy(metric) = shown {
+        out.push_str(&published(summary, task, metric, &x, &y, paint));
+    }
     out.push_str(&end_names(summary, names, paint));
     out
 }
 
-fn chance_line(cells: &[(usize, Vec<Point>)], metric: Metric, x: &Scale, y: &Scale, paint: Paint) -> String {
-    let which = usize::from(metric == Metric::Token);
+fn chance_line(cells: &[(usize, Vec<Point>)], shown: Shown, x: &Scale, y: &Scale, paint: Paint) -> String {
     let mut lengths: Vec<f64> =
         cells.iter().flat_map(|(_, points)| points.iter().map(|p| p.length)).collect();
     lengths.sort_by(f64::total_cmp);
     lengths.dedup();
     let line: Vec<(f64, f64)> = lengths
         .iter()
-        .filter_map(|length| Some((x.at(*length), y.at(chance_at(cells, *length, which)?))))
+        .filter_map(|length| Some((x.at(*length), y.at(chance_at(cells, *length, shown)?))))
         .collect();
     let Some((_, first)) = line.first() else {
         return String::new();
@@ -302,16 +259,6 @@ fn chance_line(cells: &[(usize, Vec<Point>)], metric: Metric, x: &Scale, y: &Sca
         first - 5.0,
         paint.neutral("fill", "soft"),
     )
-}
-
-fn chance_at(cells: &[(usize, Vec<Point>)], length: f64, metric: usize) -> Option<f64> {
-    let values: Vec<f64> = cells
-        .iter()
-        .flat_map(|(_, points)| points)
-        .filter(|p| p.length == length)
-        .filter_map(|p| p.chance.get(metric).copied())
-        .collect();
-    mean(&values)
 }
 
 /// Published numbers as hollow diamonds over the middle of their bins.
@@ -373,8 +320,4 @@ fn end_names(summary: &Summary, mut names: Vec<(f64, usize)>, paint: Paint) -> S
         );
     }
     out
-}
-
-fn ends(estimate: &Estimate) -> (f64, f64) {
-    estimate.interval.map_or((estimate.mean, estimate.mean), |i| (i.low, i.high))
 }

@@ -1,8 +1,9 @@
 //! Tasks × encodings at a glance: a small field for each length bin.
 
 use crate::counts::Finding;
+use crate::loss;
 use crate::record::Metric;
-use crate::summary::{Cell, Summary};
+use crate::summary::{BinSummary, Cell, Summary};
 use crate::table::{ending, fit, relative};
 use crate::verdict::is_control;
 
@@ -23,7 +24,7 @@ pub(crate) struct Square {
     pub(crate) bins: Vec<Field>,
 }
 
-/// One bin: colour and number for both metrics.
+/// One bin: colour and number for both metrics; of a loss the same twice.
 pub(crate) struct Field {
     pub(crate) title: String,
     pub(crate) exact: Ink,
@@ -31,6 +32,7 @@ pub(crate) struct Field {
 }
 
 /// A number on its colour.
+#[derive(Clone)]
 pub(crate) struct Ink {
     pub(crate) text: String,
     pub(crate) style: String,
@@ -73,11 +75,13 @@ fn square(summary: &Summary, column: usize, name: &str, cell: Option<&Cell>) -> 
         }
         Finding::FailsToTrain => ("untrained", "did not train".to_owned()),
         Finding::Diverged => ("untrained", "diverged".to_owned()),
-        Finding::Measured => ("", "measured".to_owned()),
+        Finding::Measured if cell.counts.diverged > 0 => ("", format!("nats · {}", ending(cell))),
+        Finding::Measured => ("", "nats per token".to_owned()),
         Finding::Unfinished if cell.counts.running > 0 => ("", "under way".to_owned()),
         Finding::Unfinished if cell.counts.unreadable > 0 => ("", "unreadable".to_owned()),
         Finding::Unfinished => ("", "waiting".to_owned()),
     };
+    let by_loss = summary.by_loss(&cell.task);
     let note = match cell.counts.fit() {
         n if n > 0 && n < cell.counts.judged() => format!("{note} · fit {}", fit(&cell.counts)),
         _ => note,
@@ -86,6 +90,9 @@ fn square(summary: &Summary, column: usize, name: &str, cell: Option<&Cell>) -> 
         .bins
         .iter()
         .map(|bin| {
+            if by_loss {
+                return loss_field(bin);
+            }
             let ink = |metric: Metric| {
                 let mean = bin.all.of(metric).mean;
                 let chance = bin.chance.of(metric);
@@ -114,6 +121,20 @@ fn square(summary: &Summary, column: usize, name: &str, cell: Option<&Cell>) -> 
         note,
         bins,
     }
+}
+
+/// A loss has no best and no worst: its field has no colour.
+fn loss_field(bin: &BinSummary) -> Field {
+    let mean = bin.loss.map(|loss| loss.mean);
+    let ink = Ink {
+        text: mean.map_or("–".to_owned(), |loss| format!("{loss:.2}")),
+        style: "background:var(--plain);color:var(--ink)".to_owned(),
+    };
+    let score = mean.map_or("no finite loss".to_owned(), |loss| {
+        format!("loss {} nats per token, perplexity {}", loss::nats(loss), loss::perplexity(loss))
+    });
+    let title = format!("{}–{}: {score}, {} different sequences", bin.from, bin.to, bin.distinct);
+    Field { title, exact: ink.clone(), token: ink }
 }
 
 /// Whole percent; what is short of perfect never reads 100.

@@ -213,10 +213,11 @@ fn encode(run: &Run, summary: &Summary, room: usize) -> Result<Option<Encoded>, 
     };
     let planned = &run.planned;
     let mut title = format!("{} · {}", planned.task, planned.position);
-    if summary.by != "position"
-        && let Some(value) = planned.setting(&summary.by)
-    {
-        title.push_str(&format!(" · {} = {value}", summary.by));
+    let said = ["task", "position", "seed"];
+    for key in summary.keys.iter().chain(&summary.mixed).filter(|key| !said.contains(&key.as_str())) {
+        if let Some(value) = planned.setting(key) {
+            title.push_str(&format!(" · {key} = {value}"));
+        }
     }
     title.push_str(&format!(" · seed {}", planned.seed));
     Ok(Some(Encoded {

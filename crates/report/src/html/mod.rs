@@ -6,6 +6,7 @@
 mod curves;
 mod heatmap;
 mod maps;
+mod points;
 mod svg;
 mod table;
 mod training;
@@ -47,6 +48,13 @@ struct Page<'a> {
     by: &'a str,
     columns: &'a [String],
     token_first: bool,
+    /// Whether some task is judged by accuracy, and whether some is measured by loss.
+    accuracies: bool,
+    losses: bool,
+    curves_title: &'static str,
+    /// `seeds` or `runs`, and what else than seeds the runs of a number differ in.
+    unit: &'static str,
+    mixed: String,
     heatmap: Vec<heatmap::Row>,
     tasks: Vec<Task>,
     maps: &'a Embedded,
@@ -70,6 +78,7 @@ type Pairs = Vec<(String, String)>;
 struct Task {
     name: String,
     control: bool,
+    by_loss: bool,
     text: String,
     chart: String,
     training: Option<training::Training>,
@@ -94,6 +103,7 @@ pub fn html(results: &Results, summary: &Summary) -> Result<String, HtmlError> {
         .map(|(index, name)| Task {
             name: name.clone(),
             control: crate::verdict::is_control(name),
+            by_loss: summary.by_loss(name),
             text: verdict.tasks.get(index).map_or(String::new(), |t| t.text.clone()),
             chart: curves::inline(summary, name, index),
             training: training::training(results, summary, name),
@@ -106,6 +116,8 @@ pub fn html(results: &Results, summary: &Summary) -> Result<String, HtmlError> {
         maps: &embedded.runs,
     };
     let (provenance, configs) = provenance(results);
+    let losses = summary.tasks.iter().any(|task| summary.by_loss(task));
+    let accuracies = !losses || summary.tasks.iter().any(|task| !summary.by_loss(task));
     let page = Page {
         name: &results.grid.name,
         description: &results.grid.description,
@@ -114,11 +126,21 @@ pub fn html(results: &Results, summary: &Summary) -> Result<String, HtmlError> {
             Control::Fails => ("bad", "control fails"),
             Control::Unfinished => ("part", "control unfinished"),
             Control::Absent => ("part", "no control"),
+            Control::NotNeeded => ("part", "losses only"),
         },
         facts: facts(results, summary),
         by: &summary.by,
         columns: &summary.columns,
         token_first: summary.metric == Metric::Token,
+        accuracies,
+        losses,
+        curves_title: match (accuracies, losses) {
+            (true, true) => "Accuracy and loss against length",
+            (false, true) => "Loss against length",
+            _ => "Accuracy against length",
+        },
+        unit: summary.unit(),
+        mixed: crate::verdict::join(&summary.mixed),
         heatmap: heatmap::rows(summary),
         tasks,
         table_bins: table::bin_titles(summary).0,
@@ -153,14 +175,25 @@ fn facts(results: &Results, summary: &Summary) -> Vec<(String, &'static str)> {
     let mut seeds: Vec<u64> = results.runs.iter().map(|r| r.planned.seed).collect();
     seeds.sort_unstable();
     seeds.dedup();
-    vec![
+    let count =
+        |n: usize, one: &'static str, many: &'static str| (n.to_string(), if n == 1 { one } else { many });
+    let mut facts = vec![
         (format!("{}/{}", c.done(), c.planned), "runs finished"),
-        (summary.tasks.len().to_string(), "tasks"),
-        (summary.columns.len().to_string(), if summary.by == "position" { "encodings" } else { "columns" }),
-        (seeds.len().to_string(), "seeds"),
-        (format!("{}/{}", c.fit(), c.judged()), "learned the training lengths"),
-        (format!("{}/{}", c.generalise, c.fit()), "of these hold beyond"),
-    ]
+        count(summary.tasks.len(), "task", "tasks"),
+        match summary.by.as_str() {
+            "position" => count(summary.columns.len(), "encoding", "encodings"),
+            _ => count(summary.columns.len(), "column", "columns"),
+        },
+        count(seeds.len(), "seed", "seeds"),
+    ];
+    // Runs on a text can diverge and count as judged, but they have nothing to learn entirely.
+    let judged = summary.cells.iter().filter(|cell| !summary.by_loss(&cell.task));
+    let judged: usize = judged.map(|cell| cell.counts.judged()).sum();
+    if judged > 0 || c.measured == 0 {
+        facts.push((format!("{}/{judged}", c.fit()), "learned the training lengths"));
+        facts.push((format!("{}/{}", c.generalise, c.fit()), "of these hold beyond"));
+    }
+    facts
 }
 
 fn troubles(results: &Results) -> Vec<String> {

@@ -1,7 +1,8 @@
 //! The page's table: every number with its interval, its chance and what was published.
 
+use crate::loss;
 use crate::record::Metric;
-use crate::summary::{Cell, Estimate, Summary};
+use crate::summary::{BinSummary, Cell, Estimate, Summary};
 use crate::table::{ending, fit, seeds, signed};
 
 pub(super) struct TableRow {
@@ -19,6 +20,9 @@ pub(super) struct TableRow {
     pub(super) ending_order: f64,
 }
 
+/// Where a field without a number is sorted.
+const NOWHERE: f64 = -1e9;
+
 pub(super) struct BinField {
     pub(super) lengths: String,
     pub(super) title: String,
@@ -26,11 +30,12 @@ pub(super) struct BinField {
     pub(super) token: Number,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Number {
     pub(super) text: String,
     pub(super) interval: String,
-    pub(super) chance: String,
+    /// Chance, or the perplexity of a loss.
+    pub(super) beside: String,
     pub(super) published: Vec<String>,
     pub(super) order: f64,
 }
@@ -58,22 +63,23 @@ pub(super) fn rows(summary: &Summary) -> Vec<TableRow> {
     let row = |cell: &Cell| {
         let judged = cell.counts.judged();
         let share = crate::statistics::wilson(cell.counts.fit(), judged);
+        let by_loss = summary.by_loss(&cell.task);
         let mut bins: Vec<BinField> = cell
             .bins
             .iter()
             .enumerate()
             .map(|(index, bin)| BinField {
                 lengths: format!("{}–{}", bin.from, bin.to),
-                title: bin_title(cell, index),
-                exact: number(cell, index, Metric::Exact),
-                token: number(cell, index, Metric::Token),
+                title: bin_title(cell, index, summary.unit()),
+                exact: if by_loss { loss_number(bin) } else { number(cell, index, Metric::Exact) },
+                token: if by_loss { loss_number(bin) } else { number(cell, index, Metric::Token) },
             })
             .collect();
         bins.resize_with(width, || BinField {
             lengths: String::new(),
             title: String::new(),
-            exact: Number { order: -1.0, ..Number::default() },
-            token: Number { order: -1.0, ..Number::default() },
+            exact: Number { order: NOWHERE, ..Number::default() },
+            token: Number { order: NOWHERE, ..Number::default() },
         });
         TableRow {
             task_index: summary.tasks.iter().position(|t| *t == cell.task).unwrap_or(0),
@@ -83,10 +89,10 @@ pub(super) fn rows(summary: &Summary) -> Vec<TableRow> {
             seeds: seeds(&cell.counts),
             seeds_order: cell.counts.done(),
             fit: fit(&cell.counts),
-            fit_title: share.map_or(String::new(), |i| {
+            fit_title: share.filter(|_| !by_loss).map_or(String::new(), |i| {
                 format!("95 % Wilson interval {:.0} to {:.0} %", i.low * 100.0, i.high * 100.0)
             }),
-            fit_order: if judged == 0 { -1.0 } else { cell.counts.fit() as f64 / judged as f64 },
+            fit_order: if judged == 0 || by_loss { -1.0 } else { cell.counts.fit() as f64 / judged as f64 },
             bins,
             ending: ending(cell),
             ending_order: match (cell.breaks_at, cell.counts.fit()) {
@@ -99,7 +105,7 @@ pub(super) fn rows(summary: &Summary) -> Vec<TableRow> {
     summary.cells.iter().map(row).collect()
 }
 
-fn bin_title(cell: &Cell, index: usize) -> String {
+fn bin_title(cell: &Cell, index: usize, unit: &str) -> String {
     let Some(bin) = cell.bins.get(index) else {
         return String::new();
     };
@@ -109,7 +115,7 @@ fn bin_title(cell: &Cell, index: usize) -> String {
         && let Some(fitting) = bin.fitting
     {
         title.push_str(&format!(
-            "; the {} seeds that fit: {}",
+            "; the {} {unit} that fit: {}",
             cell.counts.fit(),
             with_interval(&fitting.of(cell.metric))
         ));
@@ -138,9 +144,25 @@ fn number(cell: &Cell, index: usize, metric: Metric) -> Number {
             .interval
             .filter(|i| !i.is_invisible())
             .map_or(String::new(), |i| format!("{:.1} – {:.1}", i.low * 100.0, i.high * 100.0)),
-        chance: format!("{:.1}", bin.chance.of(metric) * 100.0),
+        beside: format!("chance {:.1}", bin.chance.of(metric) * 100.0),
         published,
         order: estimate.mean,
+    }
+}
+
+/// A loss in nats. Sorted, losses stay together below the accuracies, which they cannot be compared with, best first where the
+/// best accuracy is first.
+fn loss_number(bin: &BinSummary) -> Number {
+    let Some(estimate) = bin.loss else {
+        return Number { text: "–".to_owned(), order: NOWHERE, ..Number::default() };
+    };
+    let interval = loss::interval(&estimate);
+    Number {
+        text: loss::nats(estimate.mean),
+        interval: interval.map_or(String::new(), |(low, high)| format!("{low} – {high}")),
+        beside: format!("perplexity {}", loss::perplexity(estimate.mean)),
+        published: Vec::new(),
+        order: -10.0 - estimate.mean,
     }
 }
 

@@ -21,6 +21,8 @@ const MOST_POINTS: usize = 180;
 pub(crate) struct Training {
     pub(crate) loss: String,
     pub(crate) accuracy: String,
+    pub(crate) loss_caption: &'static str,
+    pub(crate) accuracy_caption: &'static str,
 }
 
 struct Line {
@@ -35,7 +37,12 @@ pub(crate) fn training(results: &Results, summary: &Summary, task: &str) -> Opti
     if runs.is_empty() {
         return None;
     }
-    let metric = summary.of_task(task).next().map_or(summary.metric, |cell| cell.metric);
+    let by_loss = summary.by_loss(task);
+    // Hardly ever is a whole text right: there the share of tokens is what moves.
+    let metric = match by_loss {
+        true => Metric::Token,
+        false => summary.of_task(task).next().map_or(summary.metric, |cell| cell.metric),
+    };
     let lines = |value: &dyn Fn(&MetricLine) -> Option<f64>| -> Vec<Line> {
         runs.iter()
             .map(|run| {
@@ -44,9 +51,8 @@ pub(crate) fn training(results: &Results, summary: &Summary, task: &str) -> Opti
                     .iter()
                     .filter_map(|m| Some((m.step as f64, value(m).filter(|v| v.is_finite())?)))
                     .collect();
-                let column = run.planned.setting(&summary.by);
-                let column = column.unwrap_or_else(|| "(not set)".to_owned());
-                Line { column: summary.column_index(&column), points: thinned(points) }
+                let column = summary.column_index(&summary.column_of(&run.planned));
+                Line { column, points: thinned(points) }
             })
             .collect()
     };
@@ -56,7 +62,13 @@ pub(crate) fn training(results: &Results, summary: &Summary, task: &str) -> Opti
         Metric::Exact => "sequences entirely right (%)",
         Metric::Token => "labels right (%)",
     };
+    let (loss_caption, accuracy_caption) = match by_loss {
+        true => ("loss per token, in nats", "next token guessed right, on the training lengths, in percent"),
+        false => ("loss per label, in nats", "accuracy on the training lengths, in percent"),
+    };
     Some(Training {
+        loss_caption,
+        accuracy_caption,
         loss: chart(task, "loss per label (nats)", &losses, ceiling(&losses), 1.0),
         accuracy: chart(task, &format!("on training lengths: {what}"), &accuracies, 1.0, 100.0),
     })
