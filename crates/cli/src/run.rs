@@ -9,7 +9,7 @@ use attnlab_runner::config::Experiment;
 use attnlab_runner::{Execution, RunError};
 use candle_core::Device;
 use comfy_table::{Table, presets};
-use serde::Serialize;
+use serde_json::json;
 
 use crate::progress::{Bars, Lines};
 use crate::{End, results, say};
@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
     let experiment = Experiment::load(&arguments.config, &arguments.sets)?;
     if arguments.dry_run {
         let plan = Plan::of(&experiment)?;
-        say::result(if arguments.json { serde_json::to_string_pretty(&plan)? } else { plan.table() })?;
+        say::result(if arguments.json { plan.json()? } else { plan.table() })?;
         return Ok(End::Success);
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -54,10 +54,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
     let runs = experiment.runs.len();
     let threads = say::count(threads, "thread");
     let how = match runs {
-        1 => format!("with {threads}"),
-        _ => format!("{jobs} at a time with {threads} each"),
+        1 => format!(" with {threads}"),
+        _ => format!(", {jobs} at a time with {threads} each"),
     };
-    say::note(format_args!("{}: {}, {how}", experiment.name, say::count(runs, "run")));
+    say::note(format_args!("{}: {}{how}", experiment.name, say::count(runs, "run")));
     let ended = if std::io::stderr().is_terminal() {
         execution.execute(&experiment, &Bars::new(&experiment))
     } else {
@@ -88,51 +88,58 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
 }
 
 /// What would be run, and the operations that it costs without early stops.
-#[derive(Serialize)]
 struct Plan<'a> {
-    name: &'a str,
-    description: &'a str,
-    runs: Vec<PlanLine<'a>>,
-    tflop_at_most: f64,
-}
-
-#[derive(Serialize)]
-struct PlanLine<'a> {
-    /// Folder name, task, encoding, seed and the values of the grid's axes.
-    #[serde(flatten)]
-    run: &'a PlannedRun,
-    steps: usize,
-    tflop_at_most: f64,
+    experiment: &'a Experiment,
+    /// One entry a run.
+    tflop: Vec<f64>,
 }
 
 impl<'a> Plan<'a> {
     fn of(experiment: &'a Experiment) -> Result<Self> {
-        let mut runs = Vec::new();
-        for (config, run) in experiment.runs.iter().zip(&experiment.grid.runs) {
-            let task = config.task.build()?;
-            let [from, to] = config.train.lengths;
+        let mut tflop = Vec::new();
+        for run in &experiment.runs {
+            let task = run.task.build()?;
+            let [from, to] = run.train.lengths;
             let lengths: Vec<usize> = (from..=to).filter(|&length| task.admits(length)).collect();
-            let model = config.model_config(task.as_ref());
-            let flops =
-                |&length: &usize| model.training_flops(config.train.batch_size, task.token_len(length));
+            let model = run.model_config(task.as_ref());
+            let flops = |&length: &usize| model.training_flops(run.train.batch_size, task.token_len(length));
             let mean = lengths.iter().map(flops).sum::<f64>() / lengths.len().max(1) as f64;
-            let steps = config.train.steps;
-            runs.push(PlanLine { run, steps, tflop_at_most: mean * steps as f64 / 1e12 });
+            tflop.push(mean * run.train.steps as f64 / 1e12);
         }
-        let tflop_at_most = runs.iter().map(|line| line.tflop_at_most).sum();
-        Ok(Self { name: &experiment.name, description: &experiment.description, runs, tflop_at_most })
+        Ok(Self { experiment, tflop })
+    }
+
+    /// Each run as planned, its steps and its operations at most.
+    fn lines(&self) -> impl Iterator<Item = (&PlannedRun, usize, f64)> {
+        let Experiment { grid, runs, .. } = self.experiment;
+        let steps = runs.iter().map(|run| run.train.steps);
+        grid.runs.iter().zip(steps).zip(&self.tflop).map(|((run, steps), &tflop)| (run, steps, tflop))
     }
 
     fn table(&self) -> String {
         let mut table = Table::new();
         table.load_style(presets::UTF8_HORIZONTAL_ONLY);
         table.set_header(["run", "task", "position", "steps", "TFLOP at most"]);
-        for line in &self.runs {
-            let PlannedRun { id, task, position, .. } = line.run;
-            let numbers = [line.steps.to_string(), format!("{:.3}", line.tflop_at_most)];
+        for (PlannedRun { id, task, position, .. }, steps, tflop) in self.lines() {
+            let numbers = [steps.to_string(), format!("{tflop:.3}")];
             table.add_row([id, task, position].into_iter().cloned().chain(numbers));
         }
-        let runs = say::count(self.runs.len(), "run");
-        format!("{table}\n{runs}, {:.3} TFLOP of training at most (without early stops)", self.tflop_at_most)
+        let (runs, total) = (say::count(self.tflop.len(), "run"), self.tflop.iter().sum::<f64>());
+        format!("{table}\n{runs}, {total:.3} TFLOP of training at most (without early stops)")
+    }
+
+    fn json(&self) -> Result<String> {
+        let lines = self.lines().map(|(run, steps, tflop)| {
+            let PlannedRun { id, task, position, seed, settings } = run;
+            json!({
+                "id": id, "task": task, "position": position, "seed": seed, "settings": settings,
+                "steps": steps, "tflop_at_most": tflop,
+            })
+        });
+        let Experiment { name, description, .. } = self.experiment;
+        Ok(serde_json::to_string_pretty(&json!({
+            "name": name, "description": description, "runs": lines.collect::<Vec<_>>(),
+            "tflop_at_most": self.tflop.iter().sum::<f64>(),
+        }))?)
     }
 }

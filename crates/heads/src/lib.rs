@@ -27,4 +27,6 @@ mod statistics;
 pub use captured::{CapturedHead, captured_statistics};
 pub use error::{HeadsError, Result};
 pub use metric::{Metric, Row, registry};
-pub use statistics::{HeadStatistics, Mask, Tally, head_statistics, uniform_statistics};
+pub use statistics::{
+    HeadStatistics, Mask, Tally, head_statistics, uniform_statistics, uniform_statistics_of_rows,
+};

@@ -60,8 +60,17 @@ pub fn head_statistics(pattern: &Tensor, mask: Mask) -> Result<Vec<HeadStatistic
 
 /// What uniform attention over T tokens scores: `p_ij = 1/n_i` on every key that row i may see.
 pub fn uniform_statistics(t: usize, mask: Mask) -> HeadStatistics {
+    uniform_statistics_of_rows(t, 0..t, mask)
+}
+
+/// What uniform attention over T tokens scores in these query rows: the baseline of a map that was captured in part.
+pub fn uniform_statistics_of_rows(
+    t: usize,
+    rows: impl IntoIterator<Item = usize>,
+    mask: Mask,
+) -> HeadStatistics {
     let mut head = Head::new();
-    for query in 0..t {
+    for query in rows {
         let n = mask.visible(query, t);
         head.add(&mut vec![1.0 / n as f64; n], query);
     }
@@ -186,6 +195,14 @@ mod tests {
             found.is_some_and(|v| (v - expected).abs() < 1e-12),
             "{what}: {found:?}, expected {expected}"
         );
+    }
+
+    #[test]
+    fn uniform_attention_in_some_rows_is_the_mean_over_those() {
+        let rows = uniform_statistics_of_rows(8, [3, 7], Mask::Causal);
+        assert_eq!(rows.rows, 2);
+        let expected = (4f64.ln() + 8f64.ln()) / 2.0;
+        assert!((rows.get("entropy").unwrap() - expected).abs() < 1e-12);
     }
 
     #[test]

@@ -157,13 +157,16 @@ pub enum Residual {
     ParallelSharedNorm,
 }
 
-/// How weights are drawn.
+/// How weights are drawn. Biases start at 0.
+///
+/// It decides how loud positions are beside tokens: sinusoids have amplitude 1 and learned tables `init_std`, whatever
+/// the token embeddings start with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Initialisation {
-    /// N(0, 0.02²) for matrices and embeddings, ÷ √(2·n_layers) for those that write to the stream; biases 0.
+    /// N(0, 0.02²) for matrices and embeddings, ÷ √(2·n_layers) for those that write to the stream.
     Gpt2,
-    /// PyTorch's defaults: U(±1/√fan_in) for matrices, N(0, 1) for embeddings; biases 0.
+    /// PyTorch's defaults for weights: U(±1/√fan_in) for matrices, N(0, 1) for embeddings.
     Torch,
 }
 

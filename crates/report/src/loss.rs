@@ -119,7 +119,7 @@ pub(crate) fn sentences(summary: &Summary, cells: &[&Cell]) -> Vec<String> {
                 (0, Some((best, rest))) => {
                     format!("Loss {best} nats per token at lengths {from}–{to} {rest}")
                 }
-                _ => format!("at lengths {from}–{to} {named}"),
+                _ => format!("at lengths {from}–{to} it is {named}"),
             }
         })
         .collect();

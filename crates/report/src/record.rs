@@ -229,9 +229,9 @@ pub struct HeadScore {
 /// `provenance.json`: what the numbers were made with. The only file that differs between machines and times.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
-    /// Version of attnlab.
+    /// Version of attnlab in the last session.
     pub version: String,
-    /// Git revision of the working folder, if it is one, with `+` when modified.
+    /// Git revision that the program of the last session was built from, with `+` when modified; none outside git.
     pub revision: Option<String>,
     /// Operating system and processor architecture.
     pub machine: String,
@@ -244,6 +244,12 @@ pub struct Provenance {
 /// One stretch of work on a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Session {
+    /// Version of attnlab.
+    #[serde(default)]
+    pub version: String,
+    /// Git revision that the program was built from, as in [`Provenance`].
+    #[serde(default)]
+    pub revision: Option<String>,
     /// Seconds since 1970 when it began.
     pub started: u64,
     /// Wall-clock seconds it took, if it came to an end.

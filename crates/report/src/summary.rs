@@ -177,7 +177,9 @@ impl Summary {
                 let runs: Vec<&Run> = results
                     .runs
                     .iter()
-                    .filter(|run| run.planned.task == *task && column_of(&run.planned, &keys) == *column)
+                    .filter(|run| {
+                        run.planned.task == *task && values(&run.planned, &keys).join(", ") == *column
+                    })
                     .collect();
                 if runs.is_empty() {
                     continue;
@@ -201,7 +203,7 @@ impl Summary {
 
     /// The column of a run.
     pub(crate) fn column_of(&self, run: &PlannedRun) -> String {
-        column_of(run, &self.keys)
+        values(run, &self.keys).join(", ")
     }
 
     /// Whether a task has no right answer, so that its scores are losses: as its ended runs say, or else its name.
@@ -315,10 +317,6 @@ fn keys(by: &str) -> Vec<String> {
 
 fn values(run: &PlannedRun, keys: &[String]) -> Vec<String> {
     keys.iter().map(|key| run.setting(key).unwrap_or_else(|| "(not set)".to_owned())).collect()
-}
-
-fn column_of(run: &PlannedRun, keys: &[String]) -> String {
-    values(run, keys).join(", ")
 }
 
 /// Bins in the order in which the runs list them; runs that list others (an axis may change the lengths) add theirs.

@@ -17,14 +17,14 @@ use crate::step::micro_batch_rows;
 /// Sequences that a trivial predictor is fitted on, and as many that it is scored on, at each length.
 const BASELINE_SAMPLES: usize = 512;
 
-/// What trivial predictors score, by task and length: the same for every run of a task, so it is worked out once.
+/// What trivial predictors score, by resolved task and length: the same for every run of it, so it is worked out once.
 #[derive(Default)]
 pub struct BaselineCache(Mutex<HashMap<(String, usize), Accuracy>>);
 
 impl BaselineCache {
-    /// The best trivial predictor of `task` at one length, token and exact each by its own best.
-    fn get(&self, task: &dyn Task, length: usize) -> Result<Accuracy> {
-        let key = (format!("{} {}", task.label(), task.setting()), length);
+    /// The best trivial predictor of a task at one length, token and exact each by its own best.
+    fn get(&self, task: &dyn Task, key: &str, length: usize) -> Result<Accuracy> {
+        let key = (key.to_string(), length);
         let lock = || self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(known) = lock().get(&key) {
             return Ok(*known);
@@ -42,6 +42,8 @@ impl BaselineCache {
 pub(crate) struct Evaluator<'a> {
     pub(crate) model: &'a Transformer,
     pub(crate) task: &'a dyn Task,
+    /// What tells the task from every other: its resolved configuration.
+    pub(crate) task_key: &'a str,
     pub(crate) streams: Streams,
     pub(crate) device: &'a Device,
 }
@@ -81,9 +83,10 @@ impl Evaluator<'_> {
             let mut chance = Accuracy::default();
             for &length in &lengths {
                 let scored = self.score(length, rows, "evaluation")?;
-                let best = baselines.get(self.task, length)?;
-                chance.token += best.token / lengths.len() as f64;
-                chance.exact += best.exact / lengths.len() as f64;
+                let best = baselines.get(self.task, self.task_key, length)?;
+                // Weighted as the accuracies are: by labels, and by sequences.
+                chance.token += best.token * scored.tally.labels as f64;
+                chance.exact += best.exact * scored.tally.sequences as f64;
                 curve.push(LengthScore {
                     length,
                     sequences: rows,
@@ -95,6 +98,8 @@ impl Evaluator<'_> {
                 total.loss += scored.loss;
                 total.distinct += scored.distinct;
             }
+            chance.token /= total.tally.labels.max(1) as f64;
+            chance.exact /= total.tally.sequences.max(1) as f64;
             bins.push(BinScore {
                 from: bin[0],
                 to: bin[1],

@@ -16,7 +16,7 @@ use crate::evaluate::BaselineCache;
 use crate::progress::{Event, Progress};
 use crate::train::{self, Resources};
 
-/// How a grid is worked through. Nothing here changes a result.
+/// How a grid is worked through. Nothing here but the device can change a result, and that only in the last bits.
 pub struct Execution {
     /// The folder under which `<name>/<run-id>/` is made.
     pub out: PathBuf,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use attnlab_heads::{CapturedHead, HeadStatistics, Mask, captured_statistics};
+use attnlab_heads::{CapturedHead, HeadStatistics, Mask, captured_statistics, uniform_statistics_of_rows};
 use attnlab_hooks::{HookSpec, Plan};
 use attnlab_model::Transformer;
 use attnlab_ops::Streams;
@@ -17,11 +17,16 @@ use crate::error::Result;
 use crate::evaluate::lengths_of;
 
 /// Examples that statistics are averaged over.
-const STATISTIC_ROWS: usize = 16;
+const STATISTIC_EXAMPLES: usize = 8;
+/// Query rows of each example that statistics are averaged over: all, or so many evenly spread. A head's statistics
+/// never need its T×T map.
+const STATISTIC_QUERIES: usize = 64;
 /// Examples whose maps are kept.
-const MAP_ROWS: usize = 2;
-/// Longest problem that maps are made of: they are for looking at.
-const MAP_LENGTH: usize = 48;
+const MAP_EXAMPLES: usize = 2;
+/// Problems no longer than this are looked at, if there are any.
+const LENGTH: usize = 48;
+/// Sequences of more tokens have no maps kept: they are for looking at.
+const MAP_TOKENS: usize = 512;
 
 /// A model, and examples of its task.
 pub(crate) struct Looker<'a> {
@@ -32,7 +37,7 @@ pub(crate) struct Looker<'a> {
 }
 
 impl<'a> Looker<'a> {
-    /// Examples of the longest training length up to [`MAP_LENGTH`], the same at every step.
+    /// Examples of the longest training length up to [`LENGTH`], or of the shortest, the same at every step.
     pub(crate) fn new(
         model: &'a Transformer,
         task: &'a dyn Task,
@@ -41,42 +46,44 @@ impl<'a> Looker<'a> {
         device: &'a Device,
     ) -> Result<Self> {
         let lengths = lengths_of(task, lengths, 0);
-        let short = lengths.iter().rev().find(|&&length| length <= MAP_LENGTH).or(lengths.first());
-        let length = short.copied().unwrap_or(MAP_LENGTH);
-        let batch = task.batch(Split::Test, STATISTIC_ROWS, length, &mut streams.rng("maps", 0))?;
+        let short = lengths.iter().rev().find(|&&length| length <= LENGTH).or(lengths.first());
+        let length = short.copied().unwrap_or(LENGTH);
+        let batch = task.batch(Split::Test, STATISTIC_EXAMPLES, length, &mut streams.rng("maps", 0))?;
         Ok(Self { model, task, batch, device })
     }
 
-    /// Captures every layer's pattern, (rows, H, T, T), of the first `rows` examples.
-    fn look(&self, rows: usize) -> Result<Plan> {
-        let every = HookSpec::capture("blocks.*.attn.hook_pattern");
-        let mut plan = Plan::resolve(&[every], &self.model.anatomy())?;
-        self.model.forward(&self.tokens(rows)?, &mut plan)?;
+    /// What `spec` captures of the first `examples`.
+    fn capture(&self, spec: HookSpec, examples: usize) -> Result<Plan> {
+        let mut plan = Plan::resolve(&[spec], &self.model.anatomy())?;
+        self.model.forward(&self.tokens(examples)?, &mut plan)?;
         plan.finish()?;
         Ok(plan)
     }
 
-    fn tokens(&self, rows: usize) -> Result<Tensor> {
+    fn tokens(&self, examples: usize) -> Result<Tensor> {
         let len = self.batch.len;
-        Ok(Tensor::from_slice(&self.batch.tokens[..rows * len], (rows, len), self.device)?)
+        Ok(Tensor::from_slice(&self.batch.tokens[..examples * len], (examples, len), self.device)?)
     }
 
-    /// Writes the maps of the first examples: tensors `blocks.{l}.attn.hook_pattern` (B, H, T, T) and `input_ids`
+    /// Writes the maps of the first examples, unless they are too long to look at: tensors `blocks.{l}.attn.hook_pattern` (B, H, T, T) and `input_ids`
     /// (B, T), metadata `tokens`, the printed tokens as JSON.
     pub(crate) fn write_maps(&self, path: &Path) -> Result<()> {
-        let plan = self.look(MAP_ROWS)?;
+        if self.batch.len > MAP_TOKENS {
+            return Ok(());
+        }
+        let plan = self.capture(HookSpec::capture("blocks.*.attn.hook_pattern"), MAP_EXAMPLES)?;
         let mut tensors = HashMap::new();
         for point in plan.capture().points() {
             tensors.insert(point.to_string(), plan.capture().get(point)?.clone());
         }
-        let tokens = self.tokens(MAP_ROWS)?.to_dtype(candle_core::DType::I64)?;
+        let tokens = self.tokens(MAP_EXAMPLES)?.to_dtype(candle_core::DType::I64)?;
         tensors.insert("input_ids".to_string(), tokens);
         let name = |&id: &u32| self.task.vocabulary().get(id as usize).cloned().unwrap_or_default();
         let names: Vec<Vec<String>> = self
             .batch
             .tokens
             .chunks(self.batch.len)
-            .take(MAP_ROWS)
+            .take(MAP_EXAMPLES)
             .map(|row| row.iter().map(name).collect())
             .collect();
         let names = serde_json::to_string(&names).map_err(candle_core::Error::wrap)?;
@@ -85,18 +92,26 @@ impl<'a> Looker<'a> {
         durable::write(path, &bytes)
     }
 
-    /// Statistics of every head, layer-major.
+    /// Statistics of every head, layer-major, one layer's maps at a time.
     pub(crate) fn statistics(&self) -> Result<Vec<HeadScore>> {
         let mask = if self.task.causal() { Mask::Causal } else { Mask::Full };
-        let uniform = named(&attnlab_heads::uniform_statistics(self.batch.len, mask));
-        let heads = captured_statistics(self.look(STATISTIC_ROWS)?.capture(), mask)?;
-        let score = |head: CapturedHead| HeadScore {
-            layer: head.layer,
-            head: head.head,
-            values: named(&head.statistics),
-            uniform: uniform.clone(),
-        };
-        Ok(heads.into_iter().map(score).collect())
+        let len = self.batch.len;
+        let queries = STATISTIC_QUERIES.min(len);
+        let queries: Vec<usize> = (0..queries).map(|i| (i + 1) * len / queries - 1).collect();
+        let uniform = named(&uniform_statistics_of_rows(len, queries.iter().copied(), mask));
+        let mut scores = Vec::new();
+        for layer in 0..self.model.anatomy().n_layers {
+            let spec = HookSpec::capture(format!("blocks.{layer}.attn.hook_pattern")).rows(queries.clone());
+            let plan = self.capture(spec, STATISTIC_EXAMPLES)?;
+            let score = |head: CapturedHead| HeadScore {
+                layer: head.layer,
+                head: head.head,
+                values: named(&head.statistics),
+                uniform: uniform.clone(),
+            };
+            scores.extend(captured_statistics(plan.capture(), mask)?.into_iter().map(score));
+        }
+        Ok(scores)
     }
 }
 

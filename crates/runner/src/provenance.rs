@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use attnlab_report::record::{Provenance, Session};
@@ -22,15 +21,24 @@ pub(crate) struct Open {
 pub(crate) fn begin(path: &Path, config: &RunConfig, step: u64) -> Result<Open> {
     let before =
         fs::read_to_string(path).ok().and_then(|text| serde_json::from_str::<Provenance>(&text).ok());
-    let mut provenance = Provenance {
-        version: env!("CARGO_PKG_VERSION").to_string(),
-        revision: revision(),
+    let version = env!("CARGO_PKG_VERSION").to_string();
+    let revision = Some(env!("ATTNLAB_REVISION").to_string()).filter(|revision| !revision.is_empty());
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).map(|d| d.as_secs()).unwrap_or_default();
+    let mut sessions = before.map(|p| p.sessions).unwrap_or_default();
+    sessions.push(Session {
+        version: version.clone(),
+        revision: revision.clone(),
+        started,
+        seconds: None,
+        from_step: step,
+    });
+    let provenance = Provenance {
+        version,
+        revision,
         machine: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         config_hash: config.hash(),
-        sessions: before.map(|p| p.sessions).unwrap_or_default(),
+        sessions,
     };
-    let started = SystemTime::now().duration_since(UNIX_EPOCH).map(|d| d.as_secs()).unwrap_or_default();
-    provenance.sessions.push(Session { started, seconds: None, from_step: step });
     let open = Open { path: path.to_owned(), provenance, began: Instant::now() };
     open.write()?;
     Ok(open)
@@ -49,15 +57,4 @@ impl Open {
         let text = serde_json::to_string_pretty(&self.provenance).map_err(candle_core::Error::wrap)?;
         durable::write(&self.path, text.as_bytes())
     }
-}
-
-/// The git revision of the working folder, with `+` if it was changed since; none without git.
-fn revision() -> Option<String> {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
-    };
-    let revision = git(&["rev-parse", "--short=12", "HEAD"])?;
-    let changed = git(&["status", "--porcelain", "--untracked-files=no"])?;
-    Some(if changed.is_empty() { revision } else { revision + "+" })
 }

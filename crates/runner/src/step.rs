@@ -5,8 +5,8 @@
 //! added in order. Threads take whole lanes. How the work is cut and summed depends on the configuration alone, so
 //! one thread and sixteen give the same bytes.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use attnlab_hooks::NoHooks;
 use attnlab_model::{Dropout, ModelConfig, Transformer};
@@ -79,13 +79,17 @@ impl TrainingStep<'_> {
             sum.ok_or_else(no_rows)
         };
 
-        let mut results = run_lanes(lanes, self.threads, lane).into_iter();
-        let (mut loss, mut gradients) = results.next().ok_or_else(no_rows)??;
-        for result in results {
-            let (more, others) = result?;
-            loss += more;
-            gradients.add(&others)?;
-        }
+        let sum = run_lanes(lanes, self.threads, lane, |sum, result| {
+            let (loss, gradients) = result?;
+            match sum {
+                None => Ok(Some((loss, gradients))),
+                Some((losses, mut summed)) => {
+                    summed.add(&gradients)?;
+                    Ok(Some((losses + loss, summed)))
+                }
+            }
+        })?;
+        let (loss, gradients) = sum.ok_or_else(no_rows)?;
         Ok(StepResult { loss, gradients })
     }
 
@@ -113,11 +117,21 @@ fn no_rows() -> RunError {
     candle_core::Error::msg("a batch without rows").into()
 }
 
-/// Runs `lane(0..lanes)` on at most `threads` threads; results in lane order.
-fn run_lanes<T: Send>(lanes: usize, threads: usize, lane: impl Fn(usize) -> T + Sync) -> Vec<T> {
+/// Runs `lane(0..lanes)` on at most `threads` threads and folds the results in lane order.
+fn run_lanes<T: Send, S>(
+    lanes: usize,
+    threads: usize,
+    lane: impl Fn(usize) -> T + Sync,
+    mut fold: impl FnMut(Option<S>, T) -> Result<Option<S>>,
+) -> Result<Option<S>> {
+    let mut sum = None;
     let threads = threads.clamp(1, lanes.max(1));
     if threads == 1 {
-        return (0..lanes).map(lane).collect();
+        // One lane's gradients at a time, and not all of them.
+        for index in 0..lanes {
+            sum = fold(sum, lane(index))?;
+        }
+        return Ok(sum);
     }
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::with_capacity(lanes));
@@ -128,7 +142,7 @@ fn run_lanes<T: Send>(lanes: usize, threads: usize, lane: impl Fn(usize) -> T + 
                 break;
             }
             let result = lane(index);
-            done.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((index, result));
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
         }
     };
     std::thread::scope(|scope| {
@@ -137,7 +151,10 @@ fn run_lanes<T: Send>(lanes: usize, threads: usize, lane: impl Fn(usize) -> T + 
         }
         work();
     });
-    let mut done = done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, result)| result).collect()
+    for (_, result) in done {
+        sum = fold(sum, result)?;
+    }
+    Ok(sum)
 }

@@ -20,7 +20,7 @@ use crate::progress::{Event, Progress};
 use crate::provenance;
 use crate::step::TrainingStep;
 
-/// What a run's result does not depend on.
+/// With what a run is done. Nothing here but the device can change a result, and that only in the last bits.
 pub struct Resources<'a> {
     /// Threads of one run.
     pub threads: usize,
@@ -42,9 +42,10 @@ pub fn run(config: &RunConfig, folder: &Path, resources: &Resources<'_>) -> Resu
     let task = config.task.build()?;
     let mut trainer = Trainer::new(config, task.as_ref(), &files, resources)?;
     let session = provenance::begin(&files.provenance(), config, trainer.state.step)?;
-    let evaluation = match trainer.train()? {
+    let diverged = trainer.train()?;
+    let evaluation = match diverged.or(trainer.weights_diverged()?) {
         None => trainer.evaluate()?,
-        Some(diverged) => trainer.evaluation(diverged),
+        Some(outcome) => trainer.evaluation(outcome),
     };
     files.finish(&evaluation)?;
     session.end()?;
@@ -134,6 +135,8 @@ struct Trainer<'a> {
     files: &'a Files,
     resources: &'a Resources<'a>,
     id: String,
+    /// What tells the task from every other.
+    task_key: String,
     streams: Streams,
     parameters: Parameters,
     model: Transformer,
@@ -173,12 +176,14 @@ impl<'a> Trainer<'a> {
         durable::truncate(&files.metrics(), state.metrics_bytes)?;
         let learning_rate = config.train.learning_rate();
         let id = config.id();
+        let task_key = serde_json::to_string(&config.task).map_err(candle_core::Error::wrap)?;
         Ok(Self {
             config,
             task,
             files,
             resources,
             id,
+            task_key,
             streams,
             parameters,
             model,
@@ -270,6 +275,18 @@ impl<'a> Trainer<'a> {
         }))
     }
 
+    /// Whether the last updates, which no loss has seen, left weights that are not finite.
+    fn weights_diverged(&self) -> Result<Option<Outcome>> {
+        for (name, var) in self.parameters.vars() {
+            let square = var.sqr()?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+            if !square.is_finite() {
+                let reason = format!("weights of {name} are not finite or too large to square");
+                return Ok(Some(Outcome::Diverged { step: self.state.step, reason }));
+            }
+        }
+        Ok(None)
+    }
+
     fn log(&self, line: &MetricLine, lines: &mut String) -> Result<()> {
         lines.push_str(&serde_json::to_string(line).map_err(candle_core::Error::wrap)?);
         lines.push('\n');
@@ -315,6 +332,7 @@ impl<'a> Trainer<'a> {
         Evaluator {
             model: &self.model,
             task: self.task,
+            task_key: &self.task_key,
             streams: self.streams,
             device: &self.resources.device,
         }

@@ -74,6 +74,36 @@ fn a_dry_run_shows_the_plan_and_writes_nothing() {
 }
 
 #[test]
+fn a_dry_run_as_json_lists_every_run_with_its_settings_and_its_cost() {
+    let lab = Lab::new(TINY);
+    let sets = ["--set", "grid.seeds=2", "--set", "grid.train.steps=[10, 30]"];
+    let ended = lab.succeeds(&[&["run", "exp.toml", "--dry-run", "--json"][..], &sets].concat());
+    let plan = json(&ended.stdout);
+    assert_eq!(plan["name"], "tiny");
+    let runs = plan["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 4, "{plan}");
+    let cost = |run: &Value| run["tflop_at_most"].as_f64().unwrap();
+    let total: f64 = runs.iter().map(cost).sum();
+    assert!(total > 0.0 && (plan["tflop_at_most"].as_f64().unwrap() / total - 1.0).abs() < 1e-12, "{plan}");
+    let of = |steps: u64| runs.iter().find(|run| run["steps"] == steps).unwrap();
+    assert!((cost(of(30)) / cost(of(10)) - 3.0).abs() < 1e-9, "{plan}");
+    assert_eq!(of(30)["settings"]["train.steps"], "30");
+    assert!(!lab.path("runs").exists());
+}
+
+#[test]
+fn one_of_a_thing_is_not_called_many() {
+    let lab = Lab::new(TINY);
+    let plan = lab.succeeds(&["run", "exp.toml", "--dry-run"]).stdout;
+    assert!(plan.contains("\n1 run, "), "{plan}");
+    let one = lab.succeeds(&["run", "exp.toml", "--threads", "1"]).stderr;
+    assert!(one.starts_with("tiny: 1 run with 1 thread\n"), "{one}");
+    let two = ["run", "exp.toml", "--jobs", "1", "--threads", "2", "--set", "grid.seeds=2"];
+    let two = lab.succeeds(&two).stderr;
+    assert!(two.starts_with("tiny: 2 runs, 1 at a time with 2 threads each\n"), "{two}");
+}
+
+#[test]
 fn a_second_run_does_nothing_again() {
     let lab =
         Lab::new(&TINY.replace("steps = 12", "steps = 400").replace("log_every = 1", "log_every = 100"));
@@ -119,6 +149,11 @@ fn compare_goes_by_the_encoding_or_by_a_key_of_the_grid() {
     assert!(plain.contains("rope") && plain.contains("alibi") && !plain.contains("0.25"), "{plain}");
     let by = lab.succeeds(&["compare", "runs/tiny", "--by", "train.weight_decay"]).stdout;
     assert!(by.contains("train.weight_decay") && by.contains("0.25"), "{by}");
+    assert!(plain.contains("mean over train.weight_decay and seed"), "{plain}");
+    let apart = lab.succeeds(&["compare", "runs/tiny", "--by", "position,train.weight_decay"]).stdout;
+    for column in ["rope, 0.0", "rope, 0.25", "alibi, 0.0", "alibi, 0.25"] {
+        assert!(apart.contains(column), "{column} is not in {apart}");
+    }
     for key in ["task", "position", "seed"] {
         lab.succeeds(&["compare", "runs/tiny", "--by", key]);
     }
@@ -257,6 +292,10 @@ fn a_text_is_trained_on_and_its_losses_are_reported() {
     assert!(losses.len() == 30 && losses[29] < losses[0], "{losses:?}");
     let loss = bins[0]["loss"].to_string();
     assert!(lab.read("runs/tiny/results.csv").contains(&loss), "results.csv lacks the loss {loss}");
+    let shown = lab.succeeds(&["compare", "runs/tiny"]).stdout;
+    let loss = bins[0]["loss"].as_f64().unwrap();
+    assert!(shown.contains(&format!("{loss:.3} ppl {:.2}", loss.exp())), "{loss} is not in {shown}");
+    assert!(shown.contains("no right answer, so no verdict") && !shown.contains("exact match"), "{shown}");
 }
 
 #[test]

@@ -127,8 +127,8 @@ fn square(summary: &Summary, column: usize, name: &str, cell: Option<&Cell>) -> 
 fn loss_field(bin: &BinSummary) -> Field {
     let mean = bin.loss.map(|loss| loss.mean);
     let ink = Ink {
-        text: mean.map_or("–".to_owned(), |loss| format!("{loss:.2}")),
-        style: "background:var(--plain);color:var(--ink)".to_owned(),
+        text: mean.map_or("–".to_owned(), |loss| format!("{loss:.0$}", usize::from(loss < 10.0) + 1)),
+        style: "background:var(--plain);color:var(--ink);font-size:.84em".to_owned(),
     };
     let score = mean.map_or("no finite loss".to_owned(), |loss| {
         format!("loss {} nats per token, perplexity {}", loss::nats(loss), loss::perplexity(loss))

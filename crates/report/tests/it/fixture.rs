@@ -20,9 +20,14 @@ pub enum Fate {
     Untrained,
     Diverges,
     Waits,
+    /// A text: this loss at the training lengths, and as much more per hundred lengths beyond.
+    Text(f64, f64),
     /// The last seed does not fit, the others break over this many lengths.
     Partly(f64),
 }
+
+/// A task without a right answer.
+pub const TEXT: &str = "text (a.txt, bytes)";
 
 pub const BINS: [(usize, usize); 3] = [(1, 40), (41, 80), (81, 160)];
 
@@ -108,9 +113,21 @@ fn token(run: &PlannedRun, fate: Fate, chance: f64, length: usize) -> f64 {
                 + 0.01 * wobble * f64::from(beyond > 0.0)
         }
         Fate::Untrained | Fate::Diverges => chance + 0.02 * wobble,
+        Fate::Text(..) => 0.45,
         _ => 1.0,
     };
     value.clamp(0.0, 1.0)
+}
+
+/// Seeds differ by at most 0.02, and by nothing else.
+fn loss(run: &PlannedRun, fate: Fate, length: usize) -> f64 {
+    match fate {
+        Fate::Text(trained, slope) => {
+            trained + 0.02 * noise(run, 0) + slope * length.saturating_sub(40) as f64 / 100.0
+        }
+        Fate::Diverges => f64::NAN,
+        _ => 0.1,
+    }
 }
 
 pub fn write_run(dir: &Path, run: &PlannedRun, fate: Fate, chance: f64) {
@@ -127,7 +144,13 @@ pub fn write_run(dir: &Path, run: &PlannedRun, fate: Fate, chance: f64) {
     let curve: Vec<LengthScore> = (0..20)
         .map(|i| {
             let length = if i < 8 { 5 + 5 * i } else { 50 + 10 * (i - 8) };
-            LengthScore { length, sequences: 200, loss: 0.1, accuracy: accuracy(length), chance: trivial }
+            LengthScore {
+                length,
+                sequences: 200,
+                loss: loss(run, fate, length),
+                accuracy: accuracy(length),
+                chance: trivial,
+            }
         })
         .filter(|point| point.length <= 160)
         .collect();
@@ -139,7 +162,7 @@ pub fn write_run(dir: &Path, run: &PlannedRun, fate: Fate, chance: f64) {
             to,
             sequences: 2_000,
             distinct: 1_990,
-            loss: 0.1,
+            loss: (from..=to).map(|length| loss(run, fate, length)).sum::<f64>() / n,
             accuracy: Accuracy {
                 token: inside.iter().map(|a| a.token).sum::<f64>() / n,
                 exact: inside.iter().map(|a| a.exact).sum::<f64>() / n,
@@ -152,6 +175,7 @@ pub fn write_run(dir: &Path, run: &PlannedRun, fate: Fate, chance: f64) {
             Outcome::FailsToGeneralise { breaks_at: 41 + (over * 0.25) as usize + run.seed as usize }
         }
         Fate::Untrained => Outcome::FailsToTrain,
+        Fate::Text(..) => Outcome::Measured,
         Fate::Diverges => Outcome::Diverged { step: 700, reason: "loss is NaN".into() },
         _ => Outcome::Generalises,
     };
@@ -212,7 +236,7 @@ pub fn write_run(dir: &Path, run: &PlannedRun, fate: Fate, chance: f64) {
         revision: Some("3f2c9ab1d0e4".into()),
         machine: "linux x86_64".into(),
         config_hash: format!("{:016x}", (noise(run, 3) * 1e15) as i64 as u64),
-        sessions: vec![Session { started: 1_790_000_000, seconds: Some(61.5), from_step: 0 }],
+        sessions: vec![Session { started: 1_790_000_000, seconds: Some(61.5), ..Session::default() }],
     };
     fs::write(folder.join("config.toml"), "seed = 0\n").unwrap();
     fs::write(folder.join("metrics.jsonl"), metrics).unwrap();
@@ -294,6 +318,7 @@ pub fn sample(dir: &Path) -> Grid {
         ("parity", 0.5),
         ("sort", 0.02),
         ("cycle navigation", 0.2),
+        (TEXT, 0.0),
     ];
     let mut grid = write(dir, &tasks, &positions, 3, |task, position| match (task, position) {
         ("majority", _) => Fate::Holds,
@@ -301,6 +326,12 @@ pub fn sample(dir: &Path) -> Grid {
         ("parity", "rope") => Fate::Diverges,
         ("parity", "learned+offset") => Fate::Partly(90.0),
         ("parity", _) => Fate::Untrained,
+        (TEXT, "none") => Fate::Text(2.04, 0.3),
+        (TEXT, "sinusoidal") => Fate::Text(1.96, 1.6),
+        (TEXT, "learned") => Fate::Text(1.97, 2.1),
+        (TEXT, "learned+offset") => Fate::Text(2.01, 0.1),
+        (TEXT, "rope") => Fate::Text(1.90, 0.9),
+        (TEXT, _) => Fate::Text(1.91, -0.03),
         ("cycle navigation", "t5") => Fate::Waits,
         ("cycle navigation", "none") => Fate::Untrained,
         ("unique copy", "learned+offset" | "alibi") => Fate::Holds,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod fixture;
+mod losses;
 mod page;
 mod reading;
 mod summing;

@@ -80,7 +80,19 @@ fn any_axis_can_make_the_columns_and_what_is_averaged_over_is_said() {
     assert_eq!(by_rate.mixed, ["position"]);
     assert!(attnlab_report::verdict(&by_rate).contains("train.learning_rate = 0.01"));
     assert!(attnlab_report::verdict(&by_rate).contains("a mean over position"));
-    assert_eq!(summary(dir.path(), None).mixed, ["train.learning_rate"]);
+    let by_position = summary(dir.path(), None);
+    assert_eq!(by_position.mixed, ["train.learning_rate"]);
+    let table = terminal_table(&by_position, PLAIN);
+    assert!(table.contains("copy (exact match, %; mean over train.learning_rate and seed)"), "{table}");
+    let hint = "`attnlab compare DIR --by position,train.learning_rate` shows them apart";
+    assert!(attnlab_report::verdict(&by_position).contains(hint));
+    let page = attnlab_report::html(&Results::read(dir.path()).unwrap(), &by_position).unwrap();
+    assert!(page.contains("The runs of a number differ in train.learning_rate, not only in seed."));
+    assert!(page.contains(hint));
+    let apart = summary(dir.path(), Some("position,train.learning_rate"));
+    assert_eq!(apart.columns, ["none, 0.01", "none, 0.001", "rope, 0.01", "rope, 0.001"]);
+    assert!(apart.mixed.is_empty() && apart.cells.iter().all(|cell| cell.counts.planned == 1));
+    assert!(!terminal_table(&apart, PLAIN).contains("mean over"));
     let unknown = summary(dir.path(), Some("no.such.key"));
     assert_eq!(unknown.columns, ["(not set)"]);
 }
