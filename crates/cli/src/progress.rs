@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use attnlab_report::record::Outcome;
 use attnlab_runner::config::Experiment;
 use attnlab_runner::{Event, Progress};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -44,7 +43,7 @@ impl Progress for Lines {
                 }
             }
             Event::Ended { outcome, already } => {
-                self.line(run, &format!("{}{}", words(outcome), if *already { ", done before" } else { "" }));
+                self.line(run, &format!("{outcome}{}", if *already { ", done before" } else { "" }));
             }
             Event::Failed { error } => self.line(run, &format!("could not be done: {error}")),
             Event::Stepped { .. } | Event::Evaluating => {}
@@ -111,7 +110,7 @@ impl Progress for Bars {
                     bar.set_message("evaluating");
                 }
             }
-            Event::Ended { outcome, .. } => self.end(run, &words(outcome)),
+            Event::Ended { outcome, .. } => self.end(run, &outcome.to_string()),
             Event::Failed { error } => self.end(run, &format!("could not be done: {error}")),
         }
     }
@@ -119,14 +118,4 @@ impl Progress for Bars {
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
-}
-
-fn words(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Generalises => "generalises".to_string(),
-        Outcome::FailsToGeneralise { breaks_at } => format!("fails to generalise from length {breaks_at}"),
-        Outcome::FailsToTrain => "fails to train".to_string(),
-        Outcome::Diverged { step, reason } => format!("diverged at step {step}: {reason}"),
-        Outcome::Measured => "measured".to_string(),
-    }
 }

@@ -78,6 +78,17 @@ impl CustomOp1 for Activation {
 const GELU_SCALE: f64 = 0.797_884_560_802_865_4;
 const GELU_CUBE: f64 = 0.044_715;
 
+/// Beyond these bounds the slope is 0 or 1 in f32 and f64, while x² or x · 0 might not be a number.
+const GELU_FLAT: f64 = 50.0;
+const SILU_FLAT: f64 = 1000.0;
+
+/// x within ±bound; a NaN stays a NaN.
+#[inline(always)]
+fn clamped<T: Real>(x: T, bound: T) -> T {
+    let x = if x > bound { bound } else { x };
+    if x < -bound { -bound } else { x }
+}
+
 #[inline(always)]
 fn sigmoid<T: Real>(x: T) -> T {
     T::ONE / (T::ONE + (-x).exp())
@@ -123,8 +134,9 @@ vectorised! {
         match activation {
             Activation::Gelu => {
                 let (linear, cube) = (T::real(2.0 * GELU_SCALE), T::real(2.0 * GELU_SCALE * GELU_CUBE));
-                let three = T::real(3.0);
+                let (three, flat) = (T::real(3.0), T::real(GELU_FLAT));
                 map2(x, grad, |x| {
+                    let x = clamped(x, flat);
                     let s = sigmoid(x * (linear + cube * x * x));
                     s + x * s * (T::ONE - s) * (linear + three * cube * x * x)
                 })
@@ -132,14 +144,20 @@ vectorised! {
             Activation::GeluErf => {
                 let (half, root) = (T::real(0.5), T::real(std::f64::consts::FRAC_1_SQRT_2));
                 let density = T::real(0.5 * GELU_SCALE); // 1/√(2π)
+                let flat = T::real(GELU_FLAT);
                 map2(x, grad, |x| {
+                    let x = clamped(x, flat);
                     half * (T::ONE + (x * root).erf()) + x * density * (-half * x * x).exp()
                 })
             }
-            Activation::Silu => map2(x, grad, |x| {
-                let s = sigmoid(x);
-                s + x * s * (T::ONE - s)
-            }),
+            Activation::Silu => {
+                let flat = T::real(SILU_FLAT);
+                map2(x, grad, |x| {
+                    let x = clamped(x, flat);
+                    let s = sigmoid(x);
+                    s + x * s * (T::ONE - s)
+                })
+            }
             Activation::Relu => map2(x, grad, |x| {
                 // A NaN fails the comparison and is its own slope, so it is not hidden.
                 if x <= T::ZERO {

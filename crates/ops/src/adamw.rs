@@ -21,11 +21,13 @@ use std::collections::HashMap;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdamWConfig {
-    /// Decay of the mean of gradients, β₁.
+    /// Decay of the mean of gradients, β₁, from 0 to below 1. It is used in the parameters' dtype, in which it
+    /// must not round to 1 (in f32 from 1 − 3e-8 on): the mean would then never forget.
     pub beta1: f64,
-    /// Decay of the mean of squared gradients, β₂.
+    /// Decay of the mean of squared gradients, β₂, with the same bounds as β₁.
     pub beta2: f64,
-    /// Added to the denominator, ε.
+    /// Added to the denominator, ε. It should be a normal number of the parameters' dtype (in f32 at least
+    /// 1.18e-38): where it rounds to zero, a parameter whose gradients are all zero becomes 0/0, not a number.
     pub eps: f64,
     /// Decoupled weight decay λ.
     pub weight_decay: f64,

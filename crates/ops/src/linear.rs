@@ -170,6 +170,9 @@ vectorised! {
         out: usize,
     ) -> Vec<T> {
         let mut y = vec![T::ZERO; rows * out];
+        if y.is_empty() {
+            return y; // no row to read at any depth
+        }
         let mut panels = Panels::default();
         for depth in (0..inner).step_by(DEPTH) {
             let k = DEPTH.min(inner - depth);
@@ -190,6 +193,9 @@ vectorised! {
         out: usize,
     ) -> Vec<T> {
         let mut dx = vec![T::ZERO; rows * inner];
+        if dx.is_empty() {
+            return dx;
+        }
         let mut panels = Panels::default();
         for depth in (0..out).step_by(DEPTH) {
             let k = DEPTH.min(out - depth);
@@ -209,6 +215,9 @@ vectorised! {
         out: usize,
     ) -> Vec<T> {
         let mut dw = vec![T::ZERO; out * inner];
+        if dw.is_empty() {
+            return dw;
+        }
         let mut panels = Panels::default();
         for depth in (0..rows).step_by(DEPTH) {
             let k = DEPTH.min(rows - depth);

@@ -3,7 +3,9 @@
 //! `C = A B` is computed in blocks of `MR × NR` (MR is 4 or 6) that stay in vector registers for the whole inner
 //! dimension. B is first laid out in panels of NR columns; A is read where it lies, by rows or by
 //! columns. Each element of C is summed over the inner dimension in ascending order (within
-//! blocks of [`DEPTH`] in the linear map), so the result depends on nothing but the operands.
+//! blocks of [`DEPTH`] in the linear map), so on one machine the result depends on nothing but the
+//! operands. Where the processor has a fused multiply-add it is used, which rounds once and not
+//! twice: the last bits may differ between processors.
 
 use crate::real::Real;
 use pulp::Simd;

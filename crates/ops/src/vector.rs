@@ -1,8 +1,12 @@
 //! exp and erf in f32 without branches, and reductions in a fixed order.
 //!
 //! The functions consist of arithmetic and selections only, so that a loop over a slice becomes
-//! vector code. No fused multiply-add: the result is the same on every processor. Comparisons are
-//! written so that a NaN falls through to the arithmetic and comes out as a NaN.
+//! vector code. Comparisons are written so that a NaN falls through to the arithmetic and comes out
+//! as a NaN.
+//!
+//! Nothing in this file uses a fused multiply-add, so these functions of f32 give the same bits on
+//! every processor. What is computed from them need not: products of matrices do use it where the
+//! machine has it (`matmul`), and logarithms and all of f64 come from the platform's library.
 
 use crate::real::Real;
 

@@ -161,7 +161,9 @@ mod tests {
     }
 
     fn distance(bias: Bias) -> (Vec<Vec<f64>>, i64) {
-        let Bias::Distance(by_distance) = bias else { panic!("expected a value per distance, found {bias:?}") };
+        let Bias::Distance(by_distance) = bias else {
+            panic!("expected a value per distance, found {bias:?}")
+        };
         (by_distance.values.to_vec2().unwrap(), by_distance.first)
     }
 
@@ -204,7 +206,9 @@ mod tests {
     #[test]
     fn positions_that_do_not_count_up_get_a_value_per_pair() {
         let rows = Places::rows(vec![vec![0, 4], vec![1, 2]]).unwrap();
-        let Bias::Full(full) = bias(&*built(None, true), &rows, &rows) else { panic!("expected a full bias") };
+        let Bias::Full(full) = bias(&*built(None, true), &rows, &rows) else {
+            panic!("expected a full bias")
+        };
         assert_eq!(full.dims(), [2, 2, 2, 2]);
         let value = |b: usize, h: usize, i: usize, j: usize| -> f64 {
             full.get(b).unwrap().get(h).unwrap().get(i).unwrap().get(j).unwrap().to_scalar().unwrap()

@@ -2,7 +2,8 @@
 //!
 //! With `random_offset` a training sequence of n tokens stands at positions o .. o + n with o ~ U{0, …, max_len − n},
 //! drawn per sequence, so that every row of the table is trained although training sequences are short.
-//! Evaluation always starts at 0. Without it, rows beyond the training length keep their random initial values.
+//! Evaluation always starts at 0. Without it, rows beyond the training length never get a gradient: they keep their
+//! random initial directions, and weight decay alone moves them, towards zero.
 
 use attnlab_ops::{self as ops, Rng};
 use candle_core::Tensor;
@@ -24,7 +25,8 @@ pub struct Config {
     pub max_len: Option<usize>,
     /// Whether training sequences start at random positions.
     pub random_offset: bool,
-    /// Standard deviation of the initial values (mean 0). GPT-2's is 0.02.
+    /// Standard deviation of the initial values (mean 0): 0.02, which is GPT-2's. The table is drawn by this alone,
+    /// whatever the model's `init` is; PyTorch's embeddings, which `init = "torch"` gives the tokens, have 1.
     pub init_std: f64,
 }
 
@@ -79,6 +81,10 @@ impl Encoding for Config {
         Ok(())
     }
 
+    fn parameter_count(&self, shape: &Shape) -> usize {
+        self.table_len(shape).saturating_mul(shape.d_model)
+    }
+
     fn build(&self, shape: &Shape, vb: VarBuilder) -> Result<Box<dyn Position>> {
         let init = Init::Randn { mean: 0.0, stdev: self.init_std };
         let table = vb.get_with_hints((self.table_len(shape), shape.d_model), "weight", init)?;
@@ -130,10 +136,6 @@ impl Position for Learned {
     fn embeds(&self) -> bool {
         true
     }
-
-    fn max_len(&self) -> Option<usize> {
-        Some(self.len())
-    }
 }
 
 #[cfg(test)]
@@ -177,7 +179,6 @@ mod tests {
     #[test]
     fn a_position_beyond_the_table_is_an_error_naming_both() {
         let (position, _) = built(&Config::default());
-        assert_eq!(position.max_len(), Some(8));
         let error = position.embed(&zeros(1, 3), &Places::range(6, 3)).unwrap_err().to_string();
         assert!(error.contains("position 8 ") && error.contains("8 positions (0 to 7)"), "{error}");
         assert!(error.contains("at least 9"), "{error}");

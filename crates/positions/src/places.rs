@@ -61,11 +61,6 @@ impl Places {
         self.ids.get(row * self.len..(row + 1) * self.len).unwrap_or_default()
     }
 
-    /// The largest position.
-    pub fn last(&self) -> Option<u32> {
-        self.ids.iter().max().copied()
-    }
-
     /// Whether every row counts up by one.
     pub fn is_contiguous(&self) -> bool {
         (0..self.rows).all(|r| self.row(r).windows(2).all(|pair| pair[0].checked_add(1) == Some(pair[1])))
@@ -118,7 +113,6 @@ mod tests {
         assert!(Places::rows(vec![]).is_err());
         let places = Places::rows(vec![vec![0, 1], vec![5, 7]]).unwrap();
         assert!(!places.is_contiguous());
-        assert_eq!(places.last(), Some(7));
         assert_eq!(places.slice_rows(1, 1), Places::rows(vec![vec![5, 7]]).unwrap());
         assert_eq!(places.slice_rows(1, 9).n_rows(), 1);
     }

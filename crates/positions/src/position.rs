@@ -55,12 +55,8 @@ pub trait Position: Send + Sync {
         false
     }
 
-    /// The number of positions there are; `None` where there is no limit.
-    fn max_len(&self) -> Option<usize> {
-        None
-    }
-
-    /// Whether a token's encoding stays the same when tokens follow it: what a key/value cache relies on.
+    /// Whether a token's encoding stays the same when tokens follow it. A key/value cache can only be had with an
+    /// encoding of which this is true: it is here for that cache, and nothing else asks for it.
     fn is_incremental(&self) -> bool {
         true
     }

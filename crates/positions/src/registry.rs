@@ -76,6 +76,12 @@ pub trait Encoding {
     /// Refuses what cannot be built for this model; the error names the field.
     fn validate(&self, shape: &Shape) -> std::result::Result<(), ConfigError>;
 
+    /// Number of trainable scalars; saturates.
+    fn parameter_count(&self, shape: &Shape) -> usize {
+        let _ = shape;
+        0
+    }
+
     /// Builds it; trainable tensors come from `vb`. Called only with what [`Encoding::validate`] accepts.
     fn build(&self, shape: &Shape, vb: VarBuilder) -> Result<Box<dyn Position>>;
 }
@@ -107,6 +113,11 @@ macro_rules! registry {
             /// Refuses what cannot be built for this model; the error names the field.
             pub fn validate(&self, shape: &Shape) -> ::std::result::Result<(), ConfigError> {
                 match self { $(Self::$variant(config) => config.validate(shape),)* }
+            }
+
+            /// Number of trainable scalars of the encoding; saturates.
+            pub fn parameter_count(&self, shape: &Shape) -> usize {
+                match self { $(Self::$variant(config) => config.parameter_count(shape),)* }
             }
 
             /// Builds the encoding; its trainable tensors come from `vb`.

@@ -88,7 +88,10 @@ impl Encoding for Config {
             return Err(ConfigError::new("base", format!("{} is not a finite number above 1", self.base)));
         }
         if !(self.fraction > 0.0 && self.fraction <= 1.0) {
-            return Err(ConfigError::new("fraction", format!("{} is not above 0 and at most 1", self.fraction)));
+            return Err(ConfigError::new(
+                "fraction",
+                format!("{} is not above 0 and at most 1", self.fraction),
+            ));
         }
         let turning = self.turning(shape);
         if turning == 0 || !turning.is_multiple_of(2) {
@@ -220,7 +223,10 @@ mod tests {
             assert_eq!(error.field, "fraction", "{fraction}");
         }
         assert!(Config::default().validate(&Shape { head_dim: 7, ..SHAPE }).is_err());
-        assert_eq!(Config { fraction: 0.29, ..Config::default() }.turning(&Shape { head_dim: 100, ..SHAPE }), 29);
+        assert_eq!(
+            Config { fraction: 0.29, ..Config::default() }.turning(&Shape { head_dim: 100, ..SHAPE }),
+            29
+        );
     }
 
     #[test]
@@ -228,6 +234,9 @@ mod tests {
         assert_eq!(Config::default().label(), "rope");
         assert_eq!(Config { fraction: 0.25, ..Config::default() }.label(), "rope (25 %)");
         assert_eq!(Config { fraction: 1.0 / 3.0, ..Config::default() }.label(), "rope (33.33 %)");
-        assert_eq!(Config { base: 5e5, fraction: 0.5, ..Config::default() }.label(), "rope (50 %, base 500000)");
+        assert_eq!(
+            Config { base: 5e5, fraction: 0.5, ..Config::default() }.label(),
+            "rope (50 %, base 500000)"
+        );
     }
 }

@@ -73,7 +73,10 @@ impl Encoding for Config {
         if shape.d_model == 0 || !shape.d_model.is_multiple_of(2) {
             return Err(ConfigError::new(
                 "kind",
-                format!("sinusoidal needs an even d_model for its pairs of sine and cosine; it is {}", shape.d_model),
+                format!(
+                    "sinusoidal needs an even d_model for its pairs of sine and cosine; it is {}",
+                    shape.d_model
+                ),
             ));
         }
         if !(self.base.is_finite() && self.base > 1.0) {
@@ -82,7 +85,10 @@ impl Encoding for Config {
         if !(self.scale.is_finite() && self.scale != 0.0) {
             return Err(ConfigError::new(
                 "scale",
-                format!("{} is not a finite number other than 0; for no encoding use kind = \"none\"", self.scale),
+                format!(
+                    "{} is not a finite number other than 0; for no encoding use kind = \"none\"",
+                    self.scale
+                ),
             ));
         }
         Ok(())
@@ -174,7 +180,10 @@ mod tests {
     fn the_scale_multiplies_the_table() {
         let places = Places::range(0, 2);
         let double = embedded(&Config { scale: 2.0, ..Config::default() }, &places);
-        assert_eq!(double[0][1], [2.0 * 1f64.sin(), 2.0 * 1f64.cos(), 2.0 * 0.01f64.sin(), 2.0 * 0.01f64.cos()]);
+        assert_eq!(
+            double[0][1],
+            [2.0 * 1f64.sin(), 2.0 * 1f64.cos(), 2.0 * 0.01f64.sin(), 2.0 * 0.01f64.cos()]
+        );
     }
 
     #[test]

@@ -16,10 +16,14 @@ pub struct Counts {
     pub unreadable: usize,
     /// Learned the training lengths and hold beyond.
     pub generalise: usize,
+    /// Learned the training lengths and were not tested beyond.
+    pub fits: usize,
     /// Learned the training lengths and break beyond.
     pub fail_to_generalise: usize,
     /// Never learned the training lengths.
     pub fail_to_train: usize,
+    /// Passed or not, a trivial predictor passes as well.
+    pub trivial: usize,
     /// Loss or gradient not finite.
     pub diverged: usize,
     /// Without a verdict, as on text.
@@ -27,18 +31,23 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Runs that have ended with scores.
+    /// Runs that have ended.
     pub fn done(&self) -> usize {
-        self.judged() + self.measured
+        self.judged() + self.measured + self.trivial
     }
 
-    /// Runs that ended with a verdict.
+    /// Runs that ended with a verdict: neither on a text nor where a trivial predictor passes.
     pub fn judged(&self) -> usize {
         self.fit() + self.fail_to_train + self.diverged
     }
 
     /// Runs that learned the training lengths.
     pub fn fit(&self) -> usize {
+        self.tested() + self.fits
+    }
+
+    /// Runs that learned the training lengths and were tested beyond.
+    pub fn tested(&self) -> usize {
         self.generalise + self.fail_to_generalise
     }
 
@@ -50,8 +59,10 @@ impl Counts {
             RunState::Unreadable { .. } => &mut self.unreadable,
             RunState::Done(evaluation) => match evaluation.outcome {
                 Outcome::Generalises => &mut self.generalise,
+                Outcome::Fits => &mut self.fits,
                 Outcome::FailsToGeneralise { .. } => &mut self.fail_to_generalise,
                 Outcome::FailsToTrain => &mut self.fail_to_train,
+                Outcome::Trivial => &mut self.trivial,
                 Outcome::Diverged { .. } => &mut self.diverged,
                 Outcome::Measured => &mut self.measured,
             },
@@ -67,15 +78,19 @@ pub enum Finding {
     Unfinished,
     /// There is no right answer to judge by.
     Measured,
+    /// A trivial predictor passes the bar: passing it shows nothing.
+    Trivial,
     /// Every judged run diverged.
     Diverged,
     /// No run learned the training lengths: says nothing about generalisation.
     FailsToTrain,
-    /// Every run that learned the training lengths breaks beyond them, from this length on in the median.
+    /// Every run that was tested beyond the training lengths breaks there, from this length on in the median.
     FailsToGeneralise(f64),
-    /// Some runs that learned the training lengths break beyond them, others hold.
+    /// Some runs that were tested beyond the training lengths break there, others hold.
     Mixed(f64),
-    /// Every run that learned the training lengths holds beyond them.
+    /// Runs learned the training lengths, and none was tested beyond.
+    Fits,
+    /// Every run that was tested beyond the training lengths holds there.
     Generalises,
 }
 
@@ -85,9 +100,11 @@ impl Finding {
         match (counts.judged(), counts.fit(), breaks_at) {
             // Runs on a text that diverged beside others that did not: what there is to say is the others' loss.
             (judged, _, _) if counts.measured > 0 && judged == counts.diverged => Finding::Measured,
+            (judged, _, _) if counts.trivial > 0 && judged == counts.diverged => Finding::Trivial,
             (0, _, _) => Finding::Unfinished,
             (_, 0, _) if counts.fail_to_train == 0 => Finding::Diverged,
             (_, 0, _) => Finding::FailsToTrain,
+            (_, _, None) if counts.tested() == 0 => Finding::Fits,
             (_, _, None) => Finding::Generalises,
             (_, _, Some(at)) if counts.generalise == 0 => Finding::FailsToGeneralise(at),
             (_, _, Some(at)) => Finding::Mixed(at),

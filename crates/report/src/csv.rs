@@ -94,11 +94,14 @@ fn ending(state: &RunState) -> [String; 5] {
     }
 }
 
-pub(crate) fn outcome_word(outcome: &Outcome) -> &'static str {
+/// As `eval.json` names it.
+fn outcome_word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Generalises => "generalises",
+        Outcome::Fits => "fits",
         Outcome::FailsToGeneralise { .. } => "fails_to_generalise",
         Outcome::FailsToTrain => "fails_to_train",
+        Outcome::Trivial => "trivial",
         Outcome::Diverged { .. } => "diverged",
         Outcome::Measured => "measured",
     }

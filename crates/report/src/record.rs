@@ -15,6 +15,7 @@
 //! every byte, on any number of threads, broken and resumed or not.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -157,6 +158,8 @@ pub struct Evaluation {
 pub enum Outcome {
     /// Learned the training lengths and holds in every bin.
     Generalises,
+    /// Learned the training lengths; no bin beyond them was tested, so nothing is known of longer inputs.
+    Fits,
     /// Learned the training lengths and falls below the bar beyond them.
     FailsToGeneralise {
         /// The shortest tested length from which on accuracy stays below the bar.
@@ -164,6 +167,8 @@ pub enum Outcome {
     },
     /// Never reached the bar on the training lengths.
     FailsToTrain,
+    /// A trivial predictor passes the bar on the training lengths, so that passing it shows nothing.
+    Trivial,
     /// Loss or gradient was not finite.
     Diverged {
         /// The step at which it happened.
@@ -173,6 +178,23 @@ pub enum Outcome {
     },
     /// A task without a right answer (text): losses only, no verdict.
     Measured,
+}
+
+/// As people read it after a run's name.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Generalises => f.write_str("generalises"),
+            Outcome::Fits => f.write_str("fits the training lengths, not tested beyond"),
+            Outcome::FailsToGeneralise { breaks_at } => {
+                write!(f, "fails to generalise from length {breaks_at}")
+            }
+            Outcome::FailsToTrain => f.write_str("fails to train"),
+            Outcome::Trivial => f.write_str("trivial: a constant answer passes the bar"),
+            Outcome::Diverged { step, reason } => write!(f, "diverged at step {step}: {reason}"),
+            Outcome::Measured => f.write_str("measured"),
+        }
+    }
 }
 
 /// Scores of one length bin.
@@ -266,4 +288,34 @@ fn number<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
 fn numbers<'de, D: Deserializer<'de>>(input: D) -> Result<BTreeMap<String, f64>, D::Error> {
     let values = BTreeMap::<String, Option<f64>>::deserialize(input)?;
     Ok(values.into_iter().map(|(name, value)| (name, value.unwrap_or(f64::NAN))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_outcome_has_one_kind_in_files_and_one_wording_for_people() {
+        let diverged = Outcome::Diverged { step: 7, reason: "loss is NaN".into() };
+        let cases = [
+            (Outcome::Generalises, "generalises", "generalises"),
+            (Outcome::Fits, "fits", "fits the training lengths, not tested beyond"),
+            (
+                Outcome::FailsToGeneralise { breaks_at: 41 },
+                "fails_to_generalise",
+                "fails to generalise from length 41",
+            ),
+            (Outcome::FailsToTrain, "fails_to_train", "fails to train"),
+            (Outcome::Trivial, "trivial", "trivial: a constant answer passes the bar"),
+            (diverged, "diverged", "diverged at step 7: loss is NaN"),
+            (Outcome::Measured, "measured", "measured"),
+        ];
+        for (outcome, kind, words) in cases {
+            let written = serde_json::to_value(&outcome).unwrap();
+            assert_eq!(written["kind"], kind);
+            assert_eq!(serde_json::from_value::<Outcome>(written).unwrap(), outcome);
+            assert_eq!(outcome.to_string(), words);
+        }
+    }
 }

@@ -209,7 +209,8 @@ impl Summary {
     /// Whether a task has no right answer, so that its scores are losses: as its ended runs say, or else its name.
     pub fn by_loss(&self, task: &str) -> bool {
         let measured = self.of_task(task).any(|cell| cell.counts.measured > 0);
-        let judged = self.of_task(task).any(|cell| cell.counts.judged() > cell.counts.diverged);
+        let judged =
+            self.of_task(task).any(|cell| cell.counts.judged() + cell.counts.trivial > cell.counts.diverged);
         measured || (!judged && task.starts_with("text ("))
     }
 
@@ -303,7 +304,7 @@ impl PublishedBins {
 }
 
 fn fits(evaluation: &Evaluation) -> bool {
-    matches!(evaluation.outcome, Outcome::Generalises | Outcome::FailsToGeneralise { .. })
+    matches!(evaluation.outcome, Outcome::Generalises | Outcome::Fits | Outcome::FailsToGeneralise { .. })
 }
 
 /// The loss of a run that diverged is that of whatever weights it was stopped with.

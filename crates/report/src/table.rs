@@ -241,12 +241,14 @@ pub(crate) fn ending(cell: &Cell) -> String {
         Finding::Unfinished => "not finished".to_owned(),
         Finding::Measured if cell.counts.diverged > 0 => format!("{} diverged", cell.counts.diverged),
         Finding::Measured => "–".to_owned(),
+        Finding::Trivial => "trivial".to_owned(),
         Finding::Diverged => "diverged".to_owned(),
         Finding::FailsToTrain => "did not train".to_owned(),
         Finding::FailsToGeneralise(at) => whole(at),
         Finding::Mixed(at) => {
-            format!("{} ({} of {})", whole(at), cell.counts.fail_to_generalise, cell.counts.fit())
+            format!("{} ({} of {})", whole(at), cell.counts.fail_to_generalise, cell.counts.tested())
         }
+        Finding::Fits => "not tested".to_owned(),
         Finding::Generalises => "holds".to_owned(),
     }
 }

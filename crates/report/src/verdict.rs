@@ -36,6 +36,10 @@ pub enum Control {
     Passes,
     /// Some encoding does not.
     Fails,
+    /// A trivial predictor passes it, so that passing it shows nothing.
+    Trivial,
+    /// Every encoding learns it, but not every run was tested beyond the training lengths.
+    Untested,
     /// Not every encoding has ended.
     Unfinished,
     /// The grid has none.
@@ -128,15 +132,34 @@ fn task_text(summary: &Summary, task: &str) -> String {
     say(
         &|c| match c.finding {
             Finding::Mixed(at) => Some(format!(
-                "{} ({} of {} {unit} that learned it break, from about {})",
+                "{} ({} of {} {unit} {} break, from about {})",
                 name(c),
                 c.counts.fail_to_generalise,
-                c.counts.fit(),
+                c.counts.tested(),
+                if c.counts.fits == 0 { "that learned it" } else { "tested beyond" },
                 whole(at)
             )),
             _ => None,
         },
         &|who| format!("Depends on the {} with {who}.", unit.trim_end_matches('s')),
+    );
+    say(&|c| (c.finding == Finding::Fits).then(|| name(c)), &|who| {
+        format!(
+            "Learned on {trained} with {who}, but not tested beyond: says nothing about longer inputs; add longer \
+             ones to `eval.bins`."
+        )
+    });
+    let constant = format!("a constant answer passes the bar on {trained}");
+    let remedy = "raise `eval.solved` or change the task";
+    say(
+        &|c| {
+            let diverged = match c.counts.diverged {
+                0 => String::new(),
+                n => format!(" ({n} of {} {unit} diverged)", c.counts.done()),
+            };
+            (c.finding == Finding::Trivial).then(|| name(c) + &diverged)
+        },
+        &|who| format!("With {who}, {constant}: the task as set shows nothing; {remedy}."),
     );
     say(
         &|c| {
@@ -164,6 +187,29 @@ fn task_text(summary: &Summary, task: &str) -> String {
             )
         },
     );
+    say(
+        &|c| {
+            let partial = c.finding != Finding::Fits && c.counts.fits > 0;
+            partial.then(|| format!("{} ({} of {} {unit})", name(c), c.counts.tested(), c.counts.fit()))
+        },
+        &|who| {
+            format!(
+                "Not all that learned {trained} were tested beyond with {who}; the verdict is about those that were."
+            )
+        },
+    );
+    say(
+        &|c| {
+            let partial = c.finding != Finding::Trivial && c.counts.trivial > 0;
+            partial.then(|| format!("{} ({} of {} {unit})", name(c), c.counts.trivial, c.counts.done()))
+        },
+        &|who| {
+            format!(
+                "In part, {constant} with {who}: those {unit} show nothing, and the verdict is about the others; \
+                 {remedy}."
+            )
+        },
+    );
     say(&|c| (c.finding == Finding::Unfinished).then(|| name(c)), &|who| {
         format!("No finished run yet with {who}.")
     });
@@ -185,10 +231,16 @@ fn control(summary: &Summary) -> (Control, String) {
                 .to_owned(),
         );
     }
+    let named = |c: &Cell| format!("{} with {}", c.task, title(summary, c));
     let failing: Vec<String> = cells
         .iter()
-        .filter(|c| !matches!(c.finding, Finding::Generalises | Finding::Unfinished | Finding::Measured))
-        .map(|c| format!("{} with {}", c.task, title(summary, c)))
+        .filter(|c| {
+            matches!(
+                c.finding,
+                Finding::FailsToTrain | Finding::Diverged | Finding::FailsToGeneralise(_) | Finding::Mixed(_)
+            )
+        })
+        .map(|c| named(c))
         .collect();
     if !failing.is_empty() {
         return (
@@ -200,11 +252,34 @@ fn control(summary: &Summary) -> (Control, String) {
             ),
         );
     }
-    if cells.iter().any(|c| !matches!(c.finding, Finding::Generalises) || c.counts.done() < c.counts.planned)
-    {
+    let trivial: Vec<String> = cells.iter().filter(|c| c.counts.trivial > 0).map(|c| named(c)).collect();
+    if !trivial.is_empty() {
+        return (
+            Control::Trivial,
+            format!(
+                "The order-free control shows nothing, because a constant answer passes its bar: {}. Raise \
+                 `eval.solved` or change its task; until then a failure may be the setup's.",
+                join(&trivial)
+            ),
+        );
+    }
+    if cells.iter().any(|c| {
+        !matches!(c.finding, Finding::Generalises | Finding::Fits) || c.counts.done() < c.counts.planned
+    }) {
         return (
             Control::Unfinished,
             "The order-free control has not finished; until then a failure may be the setup's.".to_owned(),
+        );
+    }
+    let untested: Vec<String> = cells.iter().filter(|c| c.counts.fits > 0).map(|c| named(c)).collect();
+    if !untested.is_empty() {
+        return (
+            Control::Untested,
+            format!(
+                "The order-free control learns its training lengths, but is untested beyond them: {}. A failure on \
+                 longer inputs may be the setup's; add longer ones to `eval.bins`.",
+                join(&untested)
+            ),
         );
     }
     (

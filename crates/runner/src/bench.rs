@@ -10,6 +10,7 @@ use candle_core::{DType, Device};
 use rand::Rng as _;
 use serde::Serialize;
 
+use crate::config::SetLoss;
 use crate::error::Result;
 use crate::step::TrainingStep;
 
@@ -113,6 +114,7 @@ impl Bench {
                 model: &model,
                 parameters: &parameters,
                 streams,
+                set_loss: SetLoss::CrossEntropy,
                 threads: self.threads,
                 device: &device,
             };

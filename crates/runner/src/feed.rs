@@ -7,7 +7,9 @@ use attnlab_positions::Places;
 use attnlab_tasks::{Batch, IGNORE, Labels};
 use candle_core::{DType, Device, Tensor};
 
+use crate::config::SetLoss;
 use crate::error::Result;
+use crate::step::micro_batch_rows;
 
 /// Some rows of a batch as tensors.
 pub(crate) struct Feed {
@@ -76,15 +78,19 @@ impl Feed {
         }
     }
 
-    /// Sum of the loss over the labels, a scalar in nats: cross-entropy for classes; for sets the binary
-    /// cross-entropy of each output, averaged over the outputs.
-    pub(crate) fn loss(&self, logits: &Tensor) -> Result<Tensor> {
+    /// Sum of the loss over the labels, a scalar: cross-entropy in nats for classes; for sets the binary cross-entropy
+    /// or squared error of each output, averaged over the outputs.
+    pub(crate) fn loss(&self, logits: &Tensor, set_loss: SetLoss) -> Result<Tensor> {
         match &self.targets {
             Targets::Classes { classes, .. } => Ok(ops::cross_entropy(logits, classes)?),
             Targets::Sets { values, .. } => {
                 let (n, c) = values.dims2()?;
                 let all = Tensor::ones(n, logits.dtype(), logits.device())?;
-                let sum = ops::binary_cross_entropy(logits, &values.to_dtype(logits.dtype())?, &all)?;
+                let values = values.to_dtype(logits.dtype())?;
+                let sum = match set_loss {
+                    SetLoss::CrossEntropy => ops::binary_cross_entropy(logits, &values, &all)?,
+                    SetLoss::SquaredError => ops::squared_error(logits, &values, &all)?,
+                };
                 Ok((sum / c as f64)?)
             }
         }
@@ -111,20 +117,21 @@ impl Feed {
     }
 }
 
-/// Loss summed over the labels, and what the model says at every position, of all rows of a batch, `rows_at_once`
-/// at a time so that activations stay small.
+/// Loss summed over the labels, and what the model says at every position, of all rows of a batch, a
+/// micro-batch at a time.
 pub(crate) fn judge(
     model: &Transformer,
     batch: &Batch,
-    rows_at_once: usize,
+    set_loss: SetLoss,
     device: &Device,
 ) -> Result<(f64, Vec<u32>)> {
+    let rows_at_once = micro_batch_rows(model.config(), batch.len);
     let places = Places::range(0, batch.len);
     let (mut loss, mut said) = (0.0, Vec::new());
-    for start in (0..batch.rows).step_by(rows_at_once.max(1)) {
+    for start in (0..batch.rows).step_by(rows_at_once) {
         let feed = Feed::new(batch, start, rows_at_once.min(batch.rows - start), device)?;
         let logits = feed.logits(model, &places, None, &mut NoHooks)?;
-        loss += f64::from(feed.loss(&logits)?.to_dtype(DType::F32)?.to_scalar::<f32>()?);
+        loss += f64::from(feed.loss(&logits, set_loss)?.to_dtype(DType::F32)?.to_scalar::<f32>()?);
         said.extend(feed.predictions(&logits)?);
     }
     Ok((loss, said))

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use attnlab_hooks::NoHooks;
-use attnlab_model::{Dropout, ModelConfig, Transformer};
+use attnlab_model::{Dropout, Mlp, ModelConfig, Transformer};
 use attnlab_ops::{Gradients, Parameters, Streams};
 use attnlab_positions::Places;
 use attnlab_tasks::Batch;
 use candle_core::{DType, Device};
 
+use crate::config::SetLoss;
 use crate::error::{Result, RunError};
 use crate::feed::Feed;
 
@@ -35,10 +36,11 @@ pub struct StepResult {
 /// How many sequences of `len` tokens make a micro-batch.
 pub fn micro_batch_rows(config: &ModelConfig, len: usize) -> usize {
     let a = &config.architecture;
+    let mlp = if a.mlp == Mlp::None { 0 } else { 2 * a.mlp_width() };
     // Floats kept for the backward pass, per token: norms, q k v z and outputs, the MLP twice, logits.
-    let block = 6 * a.d_model + (2 * a.n_heads + 2 * a.kv_heads()) * a.head_width() + 2 * a.mlp_width();
-    let per_token = 4 * (a.n_layers * block + 2 * config.n_outputs);
-    (MICRO_BATCH_BYTES / (per_token * len.max(1)).max(1)).max(1)
+    let block = 6 * a.d_model + (2 * a.n_heads + 2 * a.kv_heads()) * a.head_width() + mlp;
+    let per_token = 4.0 * (a.n_layers as f64 * block as f64 + 2.0 * config.n_outputs as f64);
+    ((MICRO_BATCH_BYTES as f64 / (per_token * len.max(1) as f64)) as usize).max(1)
 }
 
 /// Loss and gradient of one batch. `labels` is their number in the whole batch.
@@ -49,6 +51,8 @@ pub struct TrainingStep<'a> {
     pub parameters: &'a Parameters,
     /// Where dropout masks come from.
     pub streams: Streams,
+    /// The loss of tasks that are labelled with sets.
+    pub set_loss: SetLoss,
     /// Threads to use.
     pub threads: usize,
     /// Where tensors live.
@@ -107,7 +111,7 @@ impl TrainingStep<'_> {
         let masks = Dropout::new(self.streams, (step << 20) | micro as u64);
         let feed = Feed::new(batch, start, rows, self.device)?;
         let logits = feed.logits(self.model, &places.slice_rows(start, rows), Some(&masks), &mut NoHooks)?;
-        let loss = (feed.loss(&logits)? / labels)?;
+        let loss = (feed.loss(&logits, self.set_loss)? / labels)?;
         let gradients = Gradients::collect(self.parameters, &loss.backward()?)?;
         Ok((loss.to_dtype(DType::F64)?.to_scalar::<f64>()?, gradients))
     }

@@ -250,6 +250,7 @@ impl<'a> Trainer<'a> {
             model: &self.model,
             parameters: &self.parameters,
             streams: self.streams,
+            set_loss: train.set_loss,
             threads: self.resources.threads,
             device: &self.resources.device,
         };
@@ -334,6 +335,7 @@ impl<'a> Trainer<'a> {
             task: self.task,
             task_key: &self.task_key,
             streams: self.streams,
+            set_loss: self.config.train.set_loss,
             device: &self.resources.device,
         }
     }

@@ -71,6 +71,19 @@ pub enum TaskError {
         /// Why.
         source: std::io::Error,
     },
+    /// The text is not the one that the configuration was resolved for.
+    #[error(
+        "task.text.digest is \"{expected}\", but that of {files} is \"{found}\": the text has changed since this \
+         configuration was resolved; restore it, or remove `digest` for a new run on the text as it is now"
+    )]
+    Changed {
+        /// What was read, in words.
+        files: String,
+        /// The digest configured.
+        expected: String,
+        /// The digest of what the files hold.
+        found: String,
+    },
     /// A tokenizer file could not be used.
     #[error("task.text.tokens: {} is no usable tokenizer.json: {reason}; give `bytes` or the path of a tokenizer.json", path.display())]
     Tokenizer {

@@ -29,7 +29,7 @@ pub use batch::{Batch, IGNORE, Labels};
 pub use error::TaskError;
 pub use posed::Posed;
 pub use problem::{PrefixLabels, Problem, Symbol};
-pub use problems::{ProblemConfig, registry, text::Text};
+pub use problems::{ProblemConfig, registry};
 pub use protocol::Protocol;
 pub use registry::{Class, Info, TaskConfig};
 pub use sampling::Ones;

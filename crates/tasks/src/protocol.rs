@@ -12,7 +12,9 @@ pub enum Protocol {
     /// Causal: `<bos> x <sep> y <eos>` with the loss on `y <eos>` only (Huang et al. 2024, arXiv 2410.02140).
     Language,
     /// Causal: a label after every symbol of the input, about the prefix that ends there
-    /// (Bhattamishra et al. 2020, arXiv 2009.11264).
+    /// (Bhattamishra et al. 2020, arXiv 2009.11264). Classes are trained by cross-entropy. Sets are trained as
+    /// independent outputs, by binary cross-entropy or, with `train.set_loss = "squared_error"`, by the squared
+    /// error of the sigmoid as in that paper; an output above 0.5 counts as in the set.
     Prefix,
 }
 

@@ -68,6 +68,16 @@ impl Setting<'_> {
 pub(crate) trait Kind {
     const INFO: Info;
 
+    /// The configuration with what it takes from files filled in, so that it stands for their contents and not for
+    /// their paths alone.
+    fn resolved(&self, root: &Path) -> Result<Self, TaskError>
+    where
+        Self: Clone,
+    {
+        let _ = root;
+        Ok(self.clone())
+    }
+
     /// Checks the configuration and makes the task; the setting's protocol is one of the kind's.
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError>;
 }
@@ -100,6 +110,10 @@ macro_rules! registry {
 
             pub(crate) fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {
                 match self { $(Self::$variant(config) => config.build(setting),)+ }
+            }
+
+            pub(crate) fn resolved(&self, root: &::std::path::Path) -> Result<Self, TaskError> {
+                match self { $(Self::$variant(config) => config.resolved(root).map(Self::$variant),)+ }
             }
 
             /// The value of the entry `key`, or None if `key` is no kind.
@@ -158,6 +172,19 @@ impl TaskConfig {
         // Every kind lists at least one, which a test keeps; Language stands for the impossible rest.
         let first = self.info().protocols.first().copied();
         self.protocol.or(first).unwrap_or(Protocol::Language)
+    }
+
+    /// The configuration that the results depend on: the protocol in force, and for a text the digest of what its
+    /// files hold now, which [`TaskConfig::build`] then holds them to. Relative paths are relative to the current
+    /// directory.
+    pub fn resolved(&self) -> Result<TaskConfig, TaskError> {
+        self.resolved_at(Path::new(""))
+    }
+
+    /// [`TaskConfig::resolved`], with relative paths relative to `root`.
+    pub fn resolved_at(&self, root: &Path) -> Result<TaskConfig, TaskError> {
+        let problem = self.problem.resolved(root)?;
+        Ok(TaskConfig { protocol: Some(self.protocol()), bos: self.bos, problem })
     }
 
     /// Makes the task; relative paths are relative to the current directory.

@@ -139,6 +139,11 @@ pub(crate) fn check_attention(
 ///
 /// The fused operation gives no gradient to the bias. If `bias.values` is part of a graph the
 /// [`composed`] form runs instead, which holds the scores.
+///
+/// Values are expected to be finite. Rows are computed in tiles, and a key that one row of a tile
+/// sees is multiplied by the zero pattern of the rows that do not: an infinity or a NaN in a row
+/// of v (or of k, q and the incoming gradient in the backward pass) then reaches these rows too, as
+/// 0 · ∞ is not a number. The composed form lets it reach every row.
 pub fn attention(
     q: &Tensor,
     k: &Tensor,

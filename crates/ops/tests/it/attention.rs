@@ -221,3 +221,36 @@ fn arguments_that_do_not_fit_are_refused() {
     let empty = AttentionSpec { window: Some(0), ..spec };
     assert!(attention(&q, &k, &k, None, &empty).is_err());
 }
+
+/// A number for every element of a shape, none for an empty one.
+fn filled(dims: [usize; 4]) -> Tensor {
+    random("filled", &dims)
+}
+
+#[test]
+fn without_queries_or_without_keys_both_forms_agree_and_every_input_has_a_gradient() {
+    for (tq, tk) in [(0, 5), (5, 0), (0, 0), (20, 0)] {
+        for spec in specs() {
+            for biased in [false, true] {
+                let name = format!("{tq}×{tk} {spec:?} biased {biased}");
+                let dims = [[2, tq, 4, 3], [2, tk, 2, 3], [2, tk, 2, 3]];
+                let bias =
+                    DistanceBias { values: filled([1, 1, 4, 60]).reshape((4, 60)).unwrap(), first: -30 };
+                let bias = biased.then_some(&bias);
+                for composed in [false, true] {
+                    let x = dims.map(|dims| Var::from_tensor(&filled(dims)).unwrap());
+                    let f = if composed { composed::attention } else { attention };
+                    let y = f(&x[0], &x[1], &x[2], bias, &spec).unwrap_or_else(|e| panic!("{name}: {e}"));
+                    assert_eq!(y.dims(), dims[0], "{name}");
+                    assert!(values(&y).iter().all(|&y| y == 0.0), "{name}");
+                    let grads = y.sum_all().unwrap().backward().unwrap();
+                    for x in &x {
+                        let grad = grads.get(x).unwrap_or_else(|| panic!("{name}: no gradient"));
+                        assert_eq!(grad.dims(), x.dims(), "{name}");
+                        assert!(values(grad).iter().all(|&g| g == 0.0), "{name}");
+                    }
+                }
+            }
+        }
+    }
+}

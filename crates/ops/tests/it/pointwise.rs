@@ -57,6 +57,23 @@ fn activations_pass_nan_and_infinity() {
 }
 
 #[test]
+fn slopes_are_flat_far_out_and_never_hide_a_nan() {
+    let (low, high) = (f32::NEG_INFINITY, f32::INFINITY);
+    let inputs = [low, f32::MIN, -1e20, -1e3, 1e3, 1e20, f32::MAX, high, f32::NAN];
+    for dtype in [DType::F32, DType::F64] {
+        let x = Tensor::new(&inputs, &CPU).unwrap().to_dtype(dtype).unwrap();
+        for (name, fused, _) in ACTIVATIONS {
+            let var = Var::from_tensor(&x).unwrap();
+            // Σ y is not a number; the slopes do not depend on it.
+            let grads = fused(&var).unwrap().sum_all().unwrap().backward().unwrap();
+            let slope = values(grads.get(&var).unwrap());
+            assert_eq!(slope[..8], [0., 0., 0., 0., 1., 1., 1., 1.], "{name} {dtype:?}");
+            assert!(slope[8].is_nan(), "{name} {dtype:?}");
+        }
+    }
+}
+
+#[test]
 fn softmax_equals_its_composed_form() {
     for dims in [vec![1], vec![4, 1], vec![2, 3, 17], vec![2, 100]] {
         let x = (random("softmax", &dims) * 5.0).unwrap();

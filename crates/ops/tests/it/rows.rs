@@ -79,6 +79,29 @@ fn linear_equals_its_composed_form_at_every_edge_of_its_blocks() {
 }
 
 #[test]
+fn linear_of_no_rows_or_to_no_outputs_is_empty_with_zero_gradients() {
+    // Inner dimensions beyond one pass too, where the second begins past the end of what is empty.
+    for (rows, inner, out) in [(0, 5, 3), (0, 300, 3), (0, 5, 600), (4, 5, 0), (4, 300, 0), (0, 300, 0)] {
+        for dtype in [DType::F32, DType::F64] {
+            let var = |name, dims: &[usize]| {
+                Var::from_tensor(&random(name, dims).to_dtype(dtype).unwrap()).unwrap()
+            };
+            let (x, w, b) = (var("x", &[2, rows, inner]), var("w", &[out, inner]), var("b", &[out]));
+            for bias in [None, Some(b.as_tensor())] {
+                let y = linear(&x, &w, bias).unwrap();
+                assert_eq!(y.dims(), [2, rows, out]);
+                let grads = y.sum_all().unwrap().backward().unwrap();
+                for v in [&x, &w, &b].into_iter().take(if bias.is_some() { 3 } else { 2 }) {
+                    let grad = grads.get(v).unwrap();
+                    assert_eq!(grad.dims(), v.dims());
+                    assert!(values(grad).iter().all(|&g| g == 0.0), "{rows} {inner} {out}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn linear_reads_views_and_keeps_leading_dimensions() {
     let x = random("x", &[2, 9, 3]);
     let w = random("w", &[6, 4]);

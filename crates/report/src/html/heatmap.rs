@@ -71,8 +71,11 @@ fn square(summary: &Summary, column: usize, name: &str, cell: Option<&Cell>) -> 
         Finding::Generalises => ("ok", "holds".to_owned()),
         Finding::FailsToGeneralise(_) => ("bad", format!("breaks at {}", ending(cell))),
         Finding::Mixed(_) => {
-            ("part", format!("{} of {} break", cell.counts.fail_to_generalise, cell.counts.fit()))
+            ("part", format!("{} of {} break", cell.counts.fail_to_generalise, cell.counts.tested()))
         }
+        Finding::Fits => ("part", "not tested beyond".to_owned()),
+        // Faded like what did not train: neither says anything about the encoding.
+        Finding::Trivial => ("untrained", "a constant passes".to_owned()),
         Finding::FailsToTrain => ("untrained", "did not train".to_owned()),
         Finding::Diverged => ("untrained", "diverged".to_owned()),
         Finding::Measured if cell.counts.diverged > 0 => ("", format!("nats · {}", ending(cell))),

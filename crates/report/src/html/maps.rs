@@ -159,8 +159,9 @@ fn interest(run: &Run) -> f64 {
         Outcome::FailsToGeneralise { .. } => 10.0 + 0.99 * drop(evaluation),
         Outcome::FailsToTrain => 5.0,
         Outcome::Diverged { .. } => 4.0,
-        Outcome::Generalises => 3.0,
+        Outcome::Generalises | Outcome::Fits => 3.0,
         Outcome::Measured => 2.0,
+        Outcome::Trivial => 1.0,
     }
 }
 
@@ -206,7 +207,7 @@ fn encode(run: &Run, summary: &Summary, room: usize) -> Result<Option<Encoded>, 
         .map(|example| quantise(example, maps.length, length, causal, &mut not_finite))
         .collect();
     let (outcome, scores) = match &run.state {
-        RunState::Done(evaluation) => (outcome_text(&evaluation.outcome), scores(evaluation)),
+        RunState::Done(evaluation) => (evaluation.outcome.to_string(), scores(evaluation)),
         RunState::Running { step } => (format!("under way at step {step}"), Vec::new()),
         RunState::Waiting => ("waiting".to_owned(), Vec::new()),
         RunState::Unreadable { .. } => ("scores unreadable".to_owned(), Vec::new()),
@@ -296,18 +297,6 @@ fn scores(evaluation: &Evaluation) -> Vec<ScoreData> {
                 .collect(),
         })
         .collect()
-}
-
-fn outcome_text(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Generalises => "generalises".to_owned(),
-        Outcome::FailsToGeneralise { breaks_at } => {
-            format!("fails to generalise, from length {breaks_at} on")
-        }
-        Outcome::FailsToTrain => "fails to train".to_owned(),
-        Outcome::Diverged { step, reason } => format!("diverged at step {step}: {reason}"),
-        Outcome::Measured => "measured".to_owned(),
-    }
 }
 
 /// RFC 4648, with padding.

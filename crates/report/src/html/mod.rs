@@ -124,6 +124,8 @@ pub fn html(results: &Results, summary: &Summary) -> Result<String, HtmlError> {
         control: match verdict.control {
             Control::Passes => ("ok", "control passes"),
             Control::Fails => ("bad", "control fails"),
+            Control::Trivial => ("part", "control shows nothing"),
+            Control::Untested => ("part", "control untested beyond"),
             Control::Unfinished => ("part", "control unfinished"),
             Control::Absent => ("part", "no control"),
             Control::NotNeeded => ("part", "losses only"),
@@ -189,9 +191,13 @@ fn facts(results: &Results, summary: &Summary) -> Vec<(String, &'static str)> {
     // Runs on a text can diverge and count as judged, but they have nothing to learn entirely.
     let judged = summary.cells.iter().filter(|cell| !summary.by_loss(&cell.task));
     let judged: usize = judged.map(|cell| cell.counts.judged()).sum();
-    if judged > 0 || c.measured == 0 {
+    if judged > 0 || c.measured + c.trivial == 0 {
         facts.push((format!("{}/{judged}", c.fit()), "learned the training lengths"));
-        facts.push((format!("{}/{}", c.generalise, c.fit()), "of these hold beyond"));
+        let beyond = if c.fits == 0 { "of these hold beyond" } else { "of those tested beyond hold" };
+        facts.push((format!("{}/{}", c.generalise, c.tested()), beyond));
+    }
+    if c.trivial > 0 {
+        facts.push((c.trivial.to_string(), "show nothing: a constant passes"));
     }
     facts
 }

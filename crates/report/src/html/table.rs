@@ -1,5 +1,6 @@
 //! The page's table: every number with its interval, its chance and what was published.
 
+use crate::counts::Finding;
 use crate::loss;
 use crate::record::Metric;
 use crate::summary::{BinSummary, Cell, Estimate, Summary};
@@ -45,7 +46,7 @@ pub(super) fn bin_titles(summary: &Summary) -> (Vec<String>, bool) {
     let ranges = |cell: &Cell| -> Vec<(usize, usize)> { cell.bins.iter().map(|b| (b.from, b.to)).collect() };
     let all: Vec<_> = summary.cells.iter().map(ranges).collect();
     let most = all.iter().max_by_key(|r| r.len()).cloned().unwrap_or_default();
-    let agree = all.iter().all(|r| r.is_empty() || *r == most);
+    let agree = all.iter().all(|ranges| most.starts_with(ranges));
     let titles = most
         .iter()
         .enumerate()
@@ -95,10 +96,12 @@ pub(super) fn rows(summary: &Summary) -> Vec<TableRow> {
             fit_order: if judged == 0 || by_loss { -1.0 } else { cell.counts.fit() as f64 / judged as f64 },
             bins,
             ending: ending(cell),
-            ending_order: match (cell.breaks_at, cell.counts.fit()) {
+            ending_order: match (cell.breaks_at, cell.finding) {
                 (Some(at), _) => at,
-                (None, 0) => -1.0,
-                (None, _) => 1e12,
+                (None, Finding::Generalises) => 1e12,
+                (None, Finding::Fits) => 0.0,
+                (None, Finding::Trivial) => -2.0,
+                (None, _) => -1.0,
             },
         }
     };

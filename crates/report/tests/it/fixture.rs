@@ -19,6 +19,10 @@ pub enum Fate {
     Breaks(f64),
     Untrained,
     Diverges,
+    /// Learns the training lengths and is tested on no others.
+    Fits,
+    /// A constant scores as well as the model: 1.
+    Trivial,
     Waits,
     /// A text: this loss at the training lengths, and as much more per hundred lengths beyond.
     Text(f64, f64),
@@ -140,7 +144,11 @@ pub fn write_run(dir: &Path, run: &PlannedRun, fate: Fate, chance: f64) {
         let token = token(run, fate, chance, length);
         Accuracy { token, exact: token.powi(6) }
     };
-    let trivial = Accuracy { token: chance, exact: chance.powi(6) };
+    let trivial = match fate {
+        Fate::Trivial => Accuracy { token: 1.0, exact: 1.0 },
+        _ => Accuracy { token: chance, exact: chance.powi(6) },
+    };
+    let (tested, longest) = if matches!(fate, Fate::Fits) { (1, 40) } else { (BINS.len(), 160) };
     let curve: Vec<LengthScore> = (0..20)
         .map(|i| {
             let length = if i < 8 { 5 + 5 * i } else { 50 + 10 * (i - 8) };
@@ -152,7 +160,7 @@ pub fn write_run(dir: &Path, run: &PlannedRun, fate: Fate, chance: f64) {
                 chance: trivial,
             }
         })
-        .filter(|point| point.length <= 160)
+        .filter(|point| point.length <= longest)
         .collect();
     let bins = BINS.map(|(from, to)| {
         let inside: Vec<Accuracy> = (from..=to).map(accuracy).collect();
@@ -174,6 +182,8 @@ pub fn write_run(dir: &Path, run: &PlannedRun, fate: Fate, chance: f64) {
         Fate::Breaks(over) => {
             Outcome::FailsToGeneralise { breaks_at: 41 + (over * 0.25) as usize + run.seed as usize }
         }
+        Fate::Fits => Outcome::Fits,
+        Fate::Trivial => Outcome::Trivial,
         Fate::Untrained => Outcome::FailsToTrain,
         Fate::Text(..) => Outcome::Measured,
         Fate::Diverges => Outcome::Diverged { step: 700, reason: "loss is NaN".into() },
@@ -204,7 +214,7 @@ pub fn write_run(dir: &Path, run: &PlannedRun, fate: Fate, chance: f64) {
         parameters: 206_336,
         metric: Metric::Exact,
         train_lengths: (1, 40),
-        bins: bins.into(),
+        bins: bins.into_iter().take(tested).collect(),
         curve,
         heads,
     };
@@ -319,9 +329,13 @@ pub fn sample(dir: &Path) -> Grid {
         ("sort", 0.02),
         ("cycle navigation", 0.2),
         (TEXT, 0.0),
+        ("recall", 0.1),
+        ("last symbol", 1.0),
     ];
     let mut grid = write(dir, &tasks, &positions, 3, |task, position| match (task, position) {
         ("majority", _) => Fate::Holds,
+        ("recall", _) => Fate::Fits,
+        ("last symbol", _) => Fate::Trivial,
         ("parity", "alibi" | "t5") => Fate::Breaks(60.0),
         ("parity", "rope") => Fate::Diverges,
         ("parity", "learned+offset") => Fate::Partly(90.0),

@@ -103,6 +103,10 @@ fn every_part_of_the_page_is_there_for_a_grid_with_every_outcome() {
         "control passes",
         "id=\"task-5\"",
         "breaks at 142",
+        "not tested beyond",
+        "a constant passes",
+        "of those tested beyond hold",
+        "show nothing: a constant passes",
         "2 of 3 seeds",
         "1 damaged or incomplete file",
         "Maps of 8 of",
@@ -154,4 +158,30 @@ fn the_figure_is_a_whole_svg_with_a_band_a_line_and_a_name_for_each_encoding() {
     assert!(figure.contains("trained on 1–40") && figure.contains(">chance</text>"));
     assert_eq!(figure.matches("(Huang et al. 2024, fig. 1)").count(), 6);
     assert!(figure_svg(&results, &summary, "no such task").contains("no finished run yet"));
+}
+
+#[test]
+fn the_page_of_an_untested_or_trivial_control_says_so_and_its_maps_do_too() {
+    for (fate, badge, outcome) in [
+        (Fate::Fits, "control untested beyond", "fits the training lengths, not tested beyond"),
+        (Fate::Trivial, "control shows nothing", "trivial: a constant answer passes the bar"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), &[("majority", 0.5)], &["rope"], 1, |_, _| fate);
+        let page = page(dir.path());
+        assert!(page.contains(badge) && !page.contains("control passes"), "{badge}");
+        assert!(page.contains(&format!("\"outcome\":\"{outcome}\"")), "{outcome}");
+        assert!(!page.contains(">holds<") && !page.contains("NaN"), "{badge}");
+    }
+}
+
+#[test]
+fn a_task_with_fewer_bins_of_the_same_lengths_leaves_the_tables_titles_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &[("copy", 0.0), ("sort", 0.0)], &["rope"], 1, |task, _| match task {
+        "copy" => Fate::Fits,
+        _ => Fate::Holds,
+    });
+    let page = page(dir.path());
+    assert!(page.contains(">81–160") && !page.contains("trained lengths"));
 }

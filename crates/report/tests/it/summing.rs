@@ -3,7 +3,7 @@ use std::fs;
 use attnlab_report::record::{Axis, Metric, Published};
 use attnlab_report::{Finding, Results, Summary, TableStyle, terminal_table};
 
-use crate::fixture::{Fate, write, write_grid};
+use crate::fixture::{Fate, write, write_grid, write_run};
 
 const PLAIN: TableStyle = TableStyle { width: 140, colour: false };
 
@@ -138,4 +138,38 @@ fn the_table_of_runs_has_every_axis_and_every_bin() {
     assert_eq!(field("bin0_exact"), "1");
     assert_eq!(field("bin1_chance_token"), "0.5");
     fs::write(dir.path().join("results.csv"), &text).unwrap();
+}
+
+#[test]
+fn runs_not_tested_beyond_count_as_fitting_and_trivial_ones_as_neither_fitting_nor_failing() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &[("copy", 0.0), ("sort", 0.0)], &["rope"], 2, |task, _| match task {
+        "copy" => Fate::Fits,
+        _ => Fate::Trivial,
+    });
+    let both = summary(dir.path(), None);
+    let fits = both.cell("copy", "rope").unwrap();
+    let trivial = both.cell("sort", "rope").unwrap();
+    assert_eq!((fits.finding, trivial.finding), (Finding::Fits, Finding::Trivial));
+    assert_eq!((fits.counts.fit(), fits.counts.tested(), fits.counts.judged()), (2, 0, 2));
+    assert_eq!((trivial.counts.fit(), trivial.counts.judged(), trivial.counts.done()), (0, 0, 2));
+    assert_eq!(fits.bins[0].fitting.unwrap().exact.n, 2);
+    assert_eq!(trivial.bins[0].fitting, None);
+    let table = terminal_table(&both, PLAIN);
+    let ending = |task: &str| {
+        let mut lines = table.lines().skip_while(|line| !line.starts_with(task));
+        lines.find(|line| line.trim_start().starts_with("rope")).unwrap().trim_end().to_owned()
+    };
+    assert!(ending("copy").contains("2/2") && ending("copy").ends_with("not tested"), "{table}");
+    assert!(ending("sort").contains('–') && ending("sort").ends_with("trivial"), "{table}");
+    let rows = attnlab_report::results_csv(&Results::read(dir.path()).unwrap()).unwrap();
+    assert_eq!((rows.matches(",fits,").count(), rows.matches(",trivial,").count()), (2, 2), "{rows}");
+
+    // Two that hold or break are what the break is a share of, not the third that was not tested.
+    let more = write(dir.path(), &[("parity", 0.5)], &["rope"], 3, |_, _| Fate::Breaks(40.0));
+    write_run(dir.path(), &more.runs[0], Fate::Fits, 0.5);
+    write_run(dir.path(), &more.runs[1], Fate::Holds, 0.5);
+    let shares = terminal_table(&summary(dir.path(), None), PLAIN);
+    assert!(shares.contains("(1 of 2)"), "{shares}");
+    assert!(shares.contains("rope (1 of 2 seeds tested beyond break, from about"), "{shares}");
 }

@@ -7,6 +7,7 @@ use attnlab_tasks::{Task, TaskConfig, TaskError};
 
 use super::lengths::{Lengths, problem_with, shown};
 use super::run::RunConfig;
+use super::size::oversized;
 
 /// A broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,14 +21,21 @@ pub(crate) struct Finding {
 /// A task, or why there is none.
 pub(crate) type Built = Rc<Result<Box<dyn Task>, TaskError>>;
 
-/// Tasks already built: a grid has few of them, and a text takes time to read.
+/// Tasks already resolved and built: a grid has few of them, and a text takes time to read.
 #[derive(Default)]
-pub(crate) struct Tasks(HashMap<String, Built>);
+pub(crate) struct Tasks(HashMap<String, (TaskConfig, Built)>);
 
 impl Tasks {
-    /// The task of `config`, built on the first call.
-    pub(crate) fn of(&mut self, config: &TaskConfig) -> Built {
-        self.0.entry(format!("{config:?}")).or_insert_with(|| built(config)).clone()
+    /// What `config` is resolved to, and the task of it, built on the first call.
+    pub(crate) fn of(&mut self, config: &TaskConfig) -> (TaskConfig, Built) {
+        let make = || match config.resolved() {
+            Ok(resolved) => {
+                let task = built(&resolved);
+                (resolved, task)
+            }
+            Err(error) => (config.clone(), Rc::new(Err(error))),
+        };
+        self.0.entry(format!("{config:?}")).or_insert_with(make).clone()
     }
 }
 
@@ -82,11 +90,17 @@ impl Findings {
         self.rule(t.steps == 0 || t.warmup <= t.steps, "train.warmup", || {
             format!("is {}, longer than the whole run of {} steps", t.warmup, t.steps)
         });
-        for (key, value) in [("train.learning_rate", t.learning_rate), ("train.eps", t.eps)] {
-            self.rule(value > 0.0 && value.is_finite(), key, || {
-                format!("is {value}, but should be a positive number")
-            });
-        }
+        self.rule(t.learning_rate > 0.0 && t.learning_rate.is_finite(), "train.learning_rate", || {
+            format!("is {}, but should be a positive number", t.learning_rate)
+        });
+        // The optimiser computes in f32: a smaller ε can round to zero there, and 0/0 is not a number.
+        let least = f32::MIN_POSITIVE;
+        self.rule(t.eps >= f64::from(least) && t.eps.is_finite(), "train.eps", || {
+            format!(
+                "is {:e}, but should be a number of at least {least:e}, the smallest normal one in f32",
+                t.eps
+            )
+        });
         self.rule(t.weight_decay >= 0.0 && t.weight_decay.is_finite(), "train.weight_decay", || {
             format!("is {}, but should be 0 or more", t.weight_decay)
         });
@@ -101,6 +115,9 @@ impl Findings {
         for (key, value) in [("train.beta1", t.beta1), ("train.beta2", t.beta2)] {
             self.rule((0.0..1.0).contains(&value), key, || {
                 format!("is {value}, but should be at least 0 and below 1")
+            });
+            self.rule(!(value < 1.0 && value as f32 >= 1.0), key, || {
+                format!("is {value}, which rounds to 1 in f32, in which the optimiser computes: nothing would ever be forgotten; lower it")
             });
         }
         if let Some(bar) = t.stop_at {
@@ -194,6 +211,8 @@ impl Findings {
         } else if let Err(error) = model.validate() {
             let key = format!("model.{}", error.field);
             self.0.push(Finding { message: format!("`{key}`: {}", error.problem), keys: vec![key] });
+        } else {
+            self.0.extend(oversized(run, &model, task));
         }
     }
 }
@@ -223,6 +242,7 @@ fn task_finding(error: &TaskError) -> Finding {
         TaskError::Protocol { .. } => ("task.protocol".to_string(), error.to_string()),
         TaskError::Bos { .. } => ("task.bos".to_string(), error.to_string()),
         TaskError::File { .. } => ("task.path".to_string(), error.to_string()),
+        TaskError::Changed { .. } => ("task.digest".to_string(), error.to_string()),
         TaskError::Tokenizer { .. } => ("task.tokens".to_string(), error.to_string()),
         _ => ("task.kind".to_string(), error.to_string()),
     };

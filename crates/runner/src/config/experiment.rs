@@ -107,6 +107,8 @@ fn expanded<'t>(
             tree.insert(key, spelled_out(value));
         }
     }
+    // Any change may leave out runs that published numbers stand beside.
+    let is_whole = sets.is_empty();
     let decided = applied(&mut tree, sets, sources)?;
     if let Some((span, what)) = tree.values().find_map(first_impossible) {
         let key = path_of(&tree, &span).unwrap_or_default();
@@ -140,7 +142,7 @@ fn expanded<'t>(
         published: Vec::new(),
     };
     refuse_equal_runs(&grid, sources)?;
-    grid.published = published(&tree, &grid, &runs, decided.is_empty(), &resolver, sources)?;
+    grid.published = published(&tree, &grid, &runs, is_whole, &resolver, sources)?;
     Ok(Experiment { name, description, runs, grid })
 }
 
@@ -294,9 +296,12 @@ fn resolved<'t>(
 /// The runs as the results folder lists them.
 fn listed(runs: &[RunConfig], planned: &[Planned<'_>], resolver: &mut Resolver<'_>) -> Vec<PlannedRun> {
     let tasks = runs.iter().map(|run| {
-        let task = resolver.tasks().of(&run.task);
+        let (_, task) = resolver.tasks().of(&run.task);
         let label = task.as_ref().as_ref().map_or_else(|_| run.task.kind().to_string(), |task| task.label());
-        (label, run.task_table().map(|table| table.options()).unwrap_or_default())
+        let mut options = run.task_table().map(|table| table.options()).unwrap_or_default();
+        // It follows from a text's path, which tells two texts apart more readably.
+        options.retain(|(key, _)| key != "digest");
+        (label, options)
     });
     let tasks = told_apart(&tasks.collect::<Vec<_>>());
     let positions = runs.iter().map(|run| {

@@ -30,7 +30,7 @@
 //! | `source`, `message`, `hint` | where a setting was written; messages that point there; "did you mean" |
 //! | `tree`, `kind`, `overrides` | tables with spans; tables that name their kind; assignments to dotted keys |
 //! | `lengths`, `train`, `eval` | the tables' types, with defaults |
-//! | `resolve`, `check` | from tables to a run; rules beyond types |
+//! | `resolve`, `check`, `size` | from tables to a run; rules beyond types; runs that no machine could hold |
 //! | `grid`, `experiment` | which keys vary; a file with its grid expanded |
 //! | `published` | numbers of papers beside the grid |
 //! | `run` | one resolved run with its name and hash |
@@ -47,6 +47,7 @@ mod overrides;
 mod published;
 mod resolve;
 mod run;
+mod size;
 mod source;
 mod train;
 mod tree;
@@ -59,4 +60,4 @@ pub use experiment::Experiment;
 pub use lengths::{LONGEST, Lengths};
 pub use run::RunConfig;
 pub use source::{ConfigError, Place, Problem};
-pub use train::TrainConfig;
+pub use train::{SetLoss, TrainConfig};

@@ -54,7 +54,8 @@ impl<'s> Resolver<'s> {
             }
         };
         let mut run = RunConfig { name: name.to_string(), task, model, position, train, eval, seed };
-        let task = self.tasks.of(&run.task);
+        let (resolved, task) = self.tasks.of(&run.task);
+        run.task = resolved;
         if find(tree, "eval.bins").is_none() {
             let limit = task.as_ref().as_ref().ok().and_then(|task| task.max_length());
             run.eval.bins = EvalConfig::default_bins(run.train.lengths, limit);

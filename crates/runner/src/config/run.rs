@@ -17,7 +17,8 @@ use super::train::TrainConfig;
 pub struct RunConfig {
     /// The experiment's name.
     pub name: String,
-    /// What is asked; its protocol is always given.
+    /// What is asked; its protocol is always given, and so is the digest of a text, so that what the file holds is
+    /// part of the run's identity.
     pub task: TaskConfig,
     /// The model's choices; vocabulary, outputs, mask and longest sequence follow from the task.
     pub model: Architecture,

@@ -17,6 +17,9 @@ pub struct TrainConfig {
     pub steps: usize,
     /// Sequences in a step: 64.
     pub batch_size: usize,
+    /// What is minimised where a task's labels are sets, `cross_entropy` or `squared_error`: `cross_entropy`.
+    /// It changes nothing for tasks labelled with classes, which are always trained by cross-entropy.
+    pub set_loss: SetLoss,
     /// Highest learning rate: 0.001.
     pub learning_rate: f64,
     /// Steps over which the learning rate rises to it: 0.
@@ -31,7 +34,7 @@ pub struct TrainConfig {
     pub beta1: f64,
     /// AdamW's decay of the mean of squared gradients: 0.999.
     pub beta2: f64,
-    /// Added to AdamW's denominator: 1e-8.
+    /// Added to AdamW's denominator, at least f32's smallest normal number, 1.18e-38: 1e-8.
     pub eps: f64,
     /// Whether biases and norm weights decay too, as in PyTorch: true.
     pub decay_vectors: bool,
@@ -56,6 +59,17 @@ pub struct TrainConfig {
     pub map_at_end: bool,
 }
 
+/// The loss of a set: a yes or no for each output, independently.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SetLoss {
+    /// Binary cross-entropy of each output's sigmoid.
+    #[default]
+    CrossEntropy,
+    /// (σ(logit) − label)² of each output, as Bhattamishra et al. 2020 (arXiv 2009.11264) train.
+    SquaredError,
+}
+
 impl Default for TrainConfig {
     fn default() -> Self {
         let adamw = AdamWConfig::default();
@@ -63,6 +77,7 @@ impl Default for TrainConfig {
             lengths: [1, 32],
             steps: 1000,
             batch_size: 64,
+            set_loss: SetLoss::CrossEntropy,
             learning_rate: 1e-3,
             warmup: 0,
             schedule: Schedule::Linear,

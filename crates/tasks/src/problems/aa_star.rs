@@ -29,8 +29,10 @@ impl Kind for Config {
         definition: "aⁿ → for every prefix whether it is in (aᵏ)*, that is, whether its length is 0 modulo `period`. \
                      There is one string of each length, so the number of independent test strings is the number of \
                      lengths.",
-        expected: "No encoding: 0 % of whole strings. Learned absolute and rotary encodings memorise the training \
-                   lengths and collapse beyond. A periodic encoding is trivially right.",
+        expected: "Published for (aa)* within the training lengths and in two bins beyond: no encoding 100/0/0 % of \
+                   whole strings, learned with random offsets 100/100/100. Not in the paper, but expected: learned \
+                   without offsets and rotary memorise the training lengths and collapse beyond; a periodic encoding \
+                   is trivially right.",
         source: "Bhattamishra et al. 2020 (arXiv 2009.11264); Huang et al. 2024 (arXiv 2410.02140)",
         example: "kind = \"aa_star\"\nprotocol = \"prefix\"\nperiod = 2\n",
     };

@@ -4,9 +4,14 @@
 //! first token is `<bos>` and its label the first token of the window; without, tokens and labels are two windows one
 //! apart. The last part of the file, `validation` of its tokens, is for [`Split::Test`] alone; training windows never
 //! reach into it. Windows start anywhere with equal chance.
+//!
+//! A path says nothing of what the file holds: a resolved configuration has a digest that the file is held to.
+
+mod files;
 
 use std::path::{Path, PathBuf};
 
+use files::Files;
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 use tokenizers::Tokenizer;
@@ -24,11 +29,15 @@ pub struct Config {
     pub tokens: String,
     /// Fraction of the tokens at the end that is held out, above 0 and below 1 (default 0.1).
     pub validation: f64,
+    /// What the files must hold: 16 hexadecimal digits, the FNV-1a hash of the text's bytes followed by those of the
+    /// tokenizer.json, if there is one. Default: whatever they hold; a resolved configuration has it filled in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { path: PathBuf::new(), tokens: "bytes".into(), validation: 0.1 }
+        Config { path: PathBuf::new(), tokens: "bytes".into(), validation: 0.1, digest: None }
     }
 }
 
@@ -46,13 +55,19 @@ impl Kind for Config {
         example: "kind = \"text\"\npath = \"configs/data/pride_and_prejudice.txt\"\ntokens = \"bytes\"\nvalidation = 0.1\n",
     };
 
+    fn resolved(&self, root: &Path) -> Result<Self, TaskError> {
+        self.check()?;
+        let digest = Files::read(self, root)?.digest(self)?;
+        Ok(Config { digest: Some(digest), ..self.clone() })
+    }
+
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {
         Ok(Box::new(Text::open(self, setting.bos, setting.root)?))
     }
 }
 
 /// A tokenised file.
-pub struct Text {
+pub(crate) struct Text {
     label: String,
     train: Vec<u32>,
     test: Vec<u32>,
@@ -65,15 +80,14 @@ pub struct Text {
 
 impl Text {
     /// Reads and tokenises a file; relative paths are relative to `root`.
-    pub fn open(config: &Config, bos: bool, root: &Path) -> Result<Self, TaskError> {
+    pub(crate) fn open(config: &Config, bos: bool, root: &Path) -> Result<Self, TaskError> {
         config.check()?;
-        let path = root.join(&config.path);
-        let read = std::fs::read(&path);
-        let bytes = read.map_err(|source| TaskError::File { path: path.clone(), source })?;
-        let tokenizer = match config.tokens.as_str() {
-            "bytes" => None,
-            file => Some(load(&root.join(file))?),
-        };
+        let files = Files::read(config, root)?;
+        if config.digest.is_some() {
+            files.digest(config)?;
+        }
+        let Files { path, text: bytes, tokenizer } = files;
+        let tokenizer = tokenizer.map(|(path, bytes)| load(&path, &bytes)).transpose()?;
         let (mut train, mut vocabulary) = match &tokenizer {
             None => (bytes.into_iter().map(u32::from).collect(), byte_names()),
             Some(tokenizer) => {
@@ -108,8 +122,8 @@ impl Text {
         Ok(text)
     }
 
-    /// The tokens of a split, in order, for evaluations that read it from end to end.
-    pub fn tokens(&self, split: Split) -> &[u32] {
+    /// The tokens of a split, in order.
+    fn tokens(&self, split: Split) -> &[u32] {
         match split {
             Split::Train => &self.train,
             Split::Test => &self.test,
@@ -211,9 +225,9 @@ impl Task for Text {
     }
 }
 
-fn load(path: &Path) -> Result<Tokenizer, TaskError> {
+fn load(path: &Path, bytes: &[u8]) -> Result<Tokenizer, TaskError> {
     let unusable = |reason: String| TaskError::Tokenizer { path: path.to_owned(), reason };
-    let mut tokenizer = Tokenizer::from_file(path).map_err(|e| unusable(e.to_string()))?;
+    let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|e| unusable(e.to_string()))?;
     // A file made for batches would cut the text at its model's length.
     tokenizer.with_padding(None);
     tokenizer.with_truncation(None).map_err(|e| unusable(e.to_string()))?;
@@ -264,7 +278,7 @@ mod tests {
     }
 
     fn config(tokens: &str) -> Config {
-        Config { path: "t.txt".into(), tokens: tokens.into(), validation: 0.25 }
+        Config { path: "t.txt".into(), tokens: tokens.into(), validation: 0.25, digest: None }
     }
 
     #[test]
@@ -326,6 +340,40 @@ mod tests {
         assert_eq!(task.tokens(Split::Test), [1, 2]);
         assert_eq!(task.encode("six two").unwrap(), [5, 2]);
         assert_eq!(task.label(), "text (t.txt, tokenizer.json)");
+    }
+
+    #[test]
+    fn a_resolved_configuration_is_held_to_what_its_files_held() {
+        let folder = folder("one two six one two seven one two");
+        let write = |file: &str, bytes: &str| std::fs::write(folder.path().join(file), bytes).unwrap();
+        let resolved = |tokens: &str| config(tokens).resolved(folder.path()).unwrap();
+        let (bytes, words) = (resolved("bytes"), resolved("tokenizer.json"));
+        assert_eq!(bytes.resolved(folder.path()).unwrap(), bytes);
+        assert_ne!(bytes.digest, words.digest);
+        assert!(Text::open(&words, true, folder.path()).is_ok());
+
+        write("tokenizer.json", &WORDS.replace("six", "ten"));
+        assert!(Text::open(&bytes, true, folder.path()).is_ok(), "bytes need no tokenizer");
+        let error = Text::open(&words, true, folder.path()).err().unwrap().to_string();
+        assert!(error.contains("t.txt with ") && error.contains("tokenizer.json"), "{error}");
+        write("tokenizer.json", WORDS);
+        assert_eq!(resolved("tokenizer.json"), words);
+
+        write("t.txt", "one two six one two seven one six");
+        assert_ne!(resolved("bytes").digest, bytes.digest);
+        for config in [&bytes, &words] {
+            for error in [
+                config.resolved(folder.path()).unwrap_err(),
+                Text::open(config, true, folder.path()).err().unwrap(),
+            ] {
+                let error = error.to_string();
+                assert!(
+                    error.contains("the text has changed since this configuration was resolved"),
+                    "{error}"
+                );
+                assert!(error.contains(config.digest.as_ref().unwrap()), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -75,6 +75,19 @@ fn every_example_is_a_task_of_its_kind_and_survives_writing() {
 }
 
 #[test]
+fn every_example_resolves_to_a_task_that_stays_as_it_is() {
+    for info in registry() {
+        let resolved = example(info).resolved_at(&root()).unwrap();
+        assert_eq!(resolved.protocol, Some(resolved.protocol()));
+        assert_eq!(resolved.resolved_at(&root()).unwrap(), resolved, "{}", info.kind);
+        let written = toml::to_string(&resolved).unwrap();
+        assert_eq!(toml::from_str::<TaskConfig>(&written).unwrap(), resolved, "{written}");
+        assert_eq!(written.contains("digest"), info.kind == "text", "{written}");
+        resolved.build_at(&root()).unwrap();
+    }
+}
+
+#[test]
 fn the_protocols_listed_are_the_ones_that_build() {
     for info in registry() {
         for protocol in [Protocol::Encoder, Protocol::Language, Protocol::Prefix] {

@@ -6,6 +6,8 @@ use super::*;
 mod grids;
 mod messages;
 mod properties;
+mod sizes;
+mod texts;
 mod written;
 
 /// A file with something in every table.
