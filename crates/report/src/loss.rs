@@ -3,6 +3,7 @@
 use comfy_table::{Attribute, Cell as Field};
 
 use crate::counts::Finding;
+use crate::record::lengths;
 use crate::summary::{BinSummary, Cell, Estimate, Summary};
 use crate::table::{TableStyle, clean, ending, length_titles, plain, ranges, seeds, titled};
 use crate::verdict::{join, title};
@@ -117,9 +118,9 @@ pub(crate) fn sentences(summary: &Summary, cells: &[&Cell]) -> Vec<String> {
             let named = named(summary, ranked);
             match (index, named.split_once(' ')) {
                 (0, Some((best, rest))) => {
-                    format!("Loss {best} nats per token at lengths {from}–{to} {rest}")
+                    format!("Loss {best} nats per token at {} {rest}", lengths(*from, *to))
                 }
-                _ => format!("at lengths {from}–{to} it is {named}"),
+                _ => format!("at {} it is {named}", lengths(*from, *to)),
             }
         })
         .collect();

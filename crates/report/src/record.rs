@@ -152,6 +152,16 @@ pub struct Evaluation {
     pub heads: Vec<HeadScore>,
 }
 
+/// A range of lengths as people read it: `1–32`, and `64` for a single one.
+pub fn range(from: usize, to: usize) -> String {
+    if from == to { from.to_string() } else { format!("{from}–{to}") }
+}
+
+/// The same in a sentence: `lengths 1–32`, `length 64`.
+pub fn lengths(from: usize, to: usize) -> String {
+    format!("{} {}", if from == to { "length" } else { "lengths" }, range(from, to))
+}
+
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]

@@ -6,7 +6,7 @@ use comfy_table::{
 
 use crate::counts::{Counts, Finding};
 use crate::loss;
-use crate::record::Metric;
+use crate::record::{Metric, range};
 use crate::summary::{Cell, Estimate, Summary};
 use crate::verdict::{verdict, whole};
 
@@ -86,7 +86,7 @@ pub(crate) fn ranges(cells: &[&Cell]) -> Vec<(usize, usize)> {
 pub(crate) fn length_titles(ranges: &[(usize, usize)]) -> impl Iterator<Item = Field> {
     ranges.iter().enumerate().map(|(index, (from, to))| {
         let trained = if index == 0 { " (trained)" } else { "" };
-        plain(&format!("{from}–{to}{trained}"))
+        plain(&format!("{}{trained}", range(*from, *to)))
     })
 }
 

@@ -2,6 +2,7 @@
 
 use crate::counts::Finding;
 use crate::loss;
+use crate::record::lengths;
 use crate::summary::{Cell, Summary};
 
 /// The grid's verdict in parts, for whoever lays it out.
@@ -117,8 +118,7 @@ fn task_text(summary: &Summary, task: &str) -> String {
     let unit = summary.unit();
     let longest = cells.iter().filter_map(|c| c.longest()).max().unwrap_or(0);
     let trained = cells.iter().find_map(|c| c.train_lengths);
-    let trained =
-        trained.map_or("the training lengths".to_owned(), |(from, to)| format!("lengths {from}–{to}"));
+    let trained = trained.map_or("the training lengths".to_owned(), |(from, to)| lengths(from, to));
     say(&|c| (c.finding == Finding::Generalises).then(|| name(c)), &|who| {
         format!("Holds up to length {longest} with {who}.")
     });

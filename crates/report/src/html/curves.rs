@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::read::Results;
-use crate::record::Metric;
+use crate::record::{Metric, range};
 use crate::summary::Summary;
 
 use super::points::{BOTTOM, HEIGHT, LEFT, Point, RIGHT, Shown, TOP, WIDTH, chance_at, points, scales};
@@ -146,11 +146,12 @@ fn frame(summary: &Summary, task: &str, paint: Paint) -> String {
         let _ = write!(
             out,
             "<rect x=\"{start:.1}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{:.1}\" {}/>\
-             <text x=\"{start:.1}\" y=\"{:.1}\" {soft}>trained on {from}–{to}</text>",
+             <text x=\"{start:.1}\" y=\"{:.1}\" {soft}>trained on {}</text>",
             (end - start).max(2.0),
             BOTTOM - TOP,
             paint.neutral("fill", "shade"),
             TOP - 8.0,
+            range(from, to),
         );
     }
     let (marks, times) = match summary.by_loss(task) {

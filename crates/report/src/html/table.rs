@@ -2,7 +2,7 @@
 
 use crate::counts::Finding;
 use crate::loss;
-use crate::record::Metric;
+use crate::record::{Metric, range};
 use crate::summary::{BinSummary, Cell, Estimate, Summary};
 use crate::table::{ending, fit, seeds, signed};
 
@@ -51,7 +51,7 @@ pub(super) fn bin_titles(summary: &Summary) -> (Vec<String>, bool) {
         .iter()
         .enumerate()
         .map(|(i, (from, to))| match (agree, i) {
-            (true, _) => format!("{from}–{to}"),
+            (true, _) => range(*from, *to),
             (false, 0) => "trained lengths".to_owned(),
             (false, i) => format!("beyond, bin {i}"),
         })
@@ -70,7 +70,7 @@ pub(super) fn rows(summary: &Summary) -> Vec<TableRow> {
             .iter()
             .enumerate()
             .map(|(index, bin)| BinField {
-                lengths: format!("{}–{}", bin.from, bin.to),
+                lengths: range(bin.from, bin.to),
                 title: bin_title(cell, index, summary.unit()),
                 exact: if by_loss { loss_number(bin) } else { number(cell, index, Metric::Exact) },
                 token: if by_loss { loss_number(bin) } else { number(cell, index, Metric::Token) },
