@@ -10,6 +10,7 @@ mod progress;
 mod results;
 mod run;
 mod say;
+mod threads;
 
 use std::process::ExitCode;
 
@@ -49,6 +50,7 @@ enum End {
 }
 
 fn main() -> ExitCode {
+    threads::leave_them_to_us();
     let result = match Arguments::parse().verb {
         Verb::Run(arguments) => run::run(arguments),
         Verb::Compare(arguments) => compare::run(arguments),
