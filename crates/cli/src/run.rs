@@ -1,7 +1,8 @@
 //! `attnlab run CONFIG.toml`: from a configuration to a verdict.
 
+use std::collections::HashSet;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use attnlab_report::record::PlannedRun;
@@ -73,6 +74,15 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
         say::result(report.table())?;
         say::result(format_args!("Report: {}", folder.join("report.html").display()))?;
     }
+    let others = other_runs(&folder, &experiment);
+    if others > 0 {
+        let runs = if others == 1 { "run" } else { "runs" };
+        let folder = folder.display();
+        say::note(format_args!(
+            "{folder} also holds {others} {runs} that this grid does not ask for: they are kept and not reported; \
+             --set name=… keeps experiments apart"
+        ));
+    }
     let failed: Vec<&(String, Result<_, RunError>)> =
         ended.iter().filter(|(_, result)| result.is_err()).collect();
     if failed.is_empty() {
@@ -142,4 +152,12 @@ impl<'a> Plan<'a> {
             "tflop_at_most": self.tflop.iter().sum::<f64>(),
         }))?)
     }
+}
+
+/// Run folders that are there and not part of the grid: of an earlier configuration under the same name.
+fn other_runs(folder: &Path, experiment: &Experiment) -> usize {
+    let planned: HashSet<String> = experiment.grid.runs.iter().map(|run| run.id.clone()).collect();
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let names = entries.flatten().filter(|entry| entry.path().join("config.toml").is_file());
+    names.filter(|entry| !planned.contains(entry.file_name().to_string_lossy().as_ref())).count()
 }

@@ -156,13 +156,15 @@ impl Summary {
             push_new(&mut tasks, run.planned.task.clone());
             push_new(&mut columns, values(&run.planned, &keys));
         }
-        // An axis gives the order when its values are the labels; the runs' order is the fallback. The sort keeps the
-        // order of equals, so the first key, sorted by last, decides.
+        // An axis gives the order when all its values are labels; the runs' order, which is the grid's, is the fallback.
+        // The sort keeps the order of equals, so the first key, sorted by last, decides.
         for (index, key) in keys.iter().enumerate().rev() {
             if let Some(axis) = results.grid.axes.iter().find(|axis| axis.key == *key) {
                 let place =
                     |values: &Vec<String>| axis.values.iter().position(|v| values.get(index) == Some(v));
-                columns.sort_by_key(|values| place(values).unwrap_or(usize::MAX));
+                if columns.iter().all(|values| place(values).is_some()) {
+                    columns.sort_by_key(place);
+                }
             }
         }
         let columns: Vec<String> = columns.iter().map(|values| values.join(", ")).collect();

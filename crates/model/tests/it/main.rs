@@ -34,19 +34,15 @@ fn tokens(rows: usize, len: usize) -> Tensor {
     Tensor::from_vec(ids, (rows, len), &Device::Cpu).unwrap()
 }
 
-/// Every encoding in its default form, and the variants that take another path through the model.
+/// Every encoding of the registry in its default form, and the variants that take another path through the model.
 fn positions() -> Vec<PositionConfig> {
     let variants = [
-        r#"{"none":{}}"#,
-        r#"{"learned":{}}"#,
         r#"{"learned":{"random_offset":true,"max_len":40}}"#,
-        r#"{"sinusoidal":{}}"#,
         r#"{"sinusoidal":{"align":"end"}}"#,
-        r#"{"rope":{}}"#,
         r#"{"rope":{"layout":"interleaved"}}"#,
-        r#"{"alibi":{}}"#,
     ];
-    variants.iter().map(|text| serde_json::from_str(text).unwrap()).collect()
+    let defaults = attnlab_positions::registry().iter().map(|info| position(info.kind));
+    defaults.chain(variants.iter().map(|text| serde_json::from_str(text).unwrap())).collect()
 }
 
 fn position(kind: &str) -> PositionConfig {
