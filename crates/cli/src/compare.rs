@@ -19,7 +19,8 @@ pub(crate) struct Arguments {
     /// Also write the report as one HTML file (one folder only).
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Also write each task's curves of accuracy (of a text, loss) against length as an SVG file into this folder (one folder only).
+    /// Also write each task's curves of accuracy (of a text, loss) against length as an SVG file into this folder
+    /// (one folder only).
     #[arg(long, value_name = "FOLDER")]
     figures: Option<PathBuf>,
     /// Print the evaluations as JSON instead of tables.

@@ -62,7 +62,10 @@ fn tasks() -> Vec<Value> {
 }
 
 fn metrics() -> Vec<Value> {
-    let entry = |metric: &attnlab_heads::Metric| json!({ "name": metric.name, "formula": metric.formula, "source": metric.source });
+    let entry = |metric: &attnlab_heads::Metric| {
+        let attnlab_heads::Metric { name, formula, source, .. } = metric;
+        json!({ "name": name, "formula": formula, "source": source })
+    };
     attnlab_heads::registry().iter().map(entry).collect()
 }
 

@@ -1,8 +1,8 @@
 //! What a grid in progress looks like: bars on a terminal, a line a run elsewhere.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use attnlab_runner::config::Experiment;
@@ -25,7 +25,7 @@ impl Lines {
 
     fn line(&self, run: &str, what: &str) {
         let ended = self.ended.fetch_add(1, Ordering::Relaxed) + 1;
-        let began = self.began.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(run);
+        let began = self.began.lock().unwrap_or_else(PoisonError::into_inner).remove(run);
         let seconds =
             began.map(|began| format!(" ({:.1} s)", began.elapsed().as_secs_f64())).unwrap_or_default();
         say::note(format_args!("[{ended}/{}] {run}: {what}{seconds}", self.runs));
@@ -36,7 +36,7 @@ impl Progress for Lines {
     fn tell(&self, run: &str, event: &Event<'_>) {
         match event {
             Event::Started { step, .. } => {
-                let mut began = self.began.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                let mut began = self.began.lock().unwrap_or_else(PoisonError::into_inner);
                 began.insert(run.to_string(), Instant::now());
                 if *step > 0 {
                     say::note(format_args!("{run}: resumes after step {step}"));
@@ -69,9 +69,13 @@ impl Bars {
         Self { all, grid, runs: Mutex::default(), steps }
     }
 
+    fn bars(&self) -> MutexGuard<'_, HashMap<String, ProgressBar>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes a run's bar away and counts its remaining steps as done.
     fn end(&self, run: &str, what: &str) {
-        let bar = self.runs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(run);
+        let bar = self.bars().remove(run);
         let done = bar.as_ref().map_or(0, ProgressBar::position);
         if let Some(bar) = bar {
             bar.finish_and_clear();
@@ -90,14 +94,10 @@ impl Progress for Bars {
                 bar.set_prefix(run.to_string());
                 bar.set_position(*step);
                 self.grid.inc(*step);
-                self.runs
-                    .lock()
-                    .unwrap_or_else(|poisoned| poisoned.into_inner())
-                    .insert(run.to_string(), bar);
+                self.bars().insert(run.to_string(), bar);
             }
             Event::Stepped { step, loss, accuracy } => {
-                let runs = self.runs.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                if let Some(bar) = runs.get(run) {
+                if let Some(bar) = self.bars().get(run) {
                     self.grid.inc(step.saturating_sub(bar.position()));
                     bar.set_position(*step);
                     let exact = accuracy.map(|a| format!(", exact {:.1} %", 100.0 * a.exact));
@@ -105,8 +105,7 @@ impl Progress for Bars {
                 }
             }
             Event::Evaluating => {
-                if let Some(bar) = self.runs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(run)
-                {
+                if let Some(bar) = self.bars().get(run) {
                     bar.set_message("evaluating");
                 }
             }

@@ -52,9 +52,8 @@ impl Report {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("could not create folder {}", folder.display()))?;
         for task in &self.summary.tasks {
-            let name: String =
-                task.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-            let path = folder.join(format!("{}.svg", name.trim_matches('-')));
+            let words = task.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+            let path = folder.join(format!("{}.svg", words.collect::<Vec<_>>().join("-")));
             write_file(&path, figure_svg(&self.results, &self.summary, task).as_bytes())?;
             say::note(format_args!("Figure: {}", path.display()));
         }

@@ -76,10 +76,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
     }
     let others = other_runs(&folder, &experiment);
     if others > 0 {
-        let runs = if others == 1 { "run" } else { "runs" };
-        let folder = folder.display();
+        let (folder, others) = (folder.display(), say::count(others, "run"));
         say::note(format_args!(
-            "{folder} also holds {others} {runs} that this grid does not ask for: they are kept and not reported; \
+            "{folder} also holds {others} that this grid does not ask for: they are kept and not reported; \
              --set name=… keeps experiments apart"
         ));
     }

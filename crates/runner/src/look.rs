@@ -65,8 +65,8 @@ impl<'a> Looker<'a> {
         Ok(Tensor::from_slice(&self.batch.tokens[..examples * len], (examples, len), self.device)?)
     }
 
-    /// Writes the maps of the first examples, unless they are too long to look at: tensors `blocks.{l}.attn.hook_pattern` (B, H, T, T) and `input_ids`
-    /// (B, T), metadata `tokens`, the printed tokens as JSON.
+    /// Writes the maps of the first examples, unless they are too long to look at: tensors
+    /// `blocks.{l}.attn.hook_pattern` (B, H, T, T) and `input_ids` (B, T), metadata `tokens`, the printed tokens as JSON.
     pub(crate) fn write_maps(&self, path: &Path) -> Result<()> {
         if self.batch.len > MAP_TOKENS {
             return Ok(());

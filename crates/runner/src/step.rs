@@ -35,12 +35,16 @@ pub struct StepResult {
 
 /// How many sequences of `len` tokens make a micro-batch.
 pub fn micro_batch_rows(config: &ModelConfig, len: usize) -> usize {
+    let bytes = activation_bytes(config) * len.max(1) as f64;
+    ((MICRO_BATCH_BYTES as f64 / bytes) as usize).max(1)
+}
+
+/// Bytes kept for the backward pass per token: norms, q k v z and outputs, the MLP twice; logits and their softmax.
+pub(crate) fn activation_bytes(config: &ModelConfig) -> f64 {
     let a = &config.architecture;
     let mlp = if a.mlp == Mlp::None { 0 } else { 2 * a.mlp_width() };
-    // Floats kept for the backward pass, per token: norms, q k v z and outputs, the MLP twice, logits.
     let block = 6 * a.d_model + (2 * a.n_heads + 2 * a.kv_heads()) * a.head_width() + mlp;
-    let per_token = 4.0 * (a.n_layers as f64 * block as f64 + 2.0 * config.n_outputs as f64);
-    ((MICRO_BATCH_BYTES as f64 / (per_token * len.max(1) as f64)) as usize).max(1)
+    4.0 * (a.n_layers as f64 * block as f64 + 2.0 * config.n_outputs as f64)
 }
 
 /// Loss and gradient of one batch. `labels` is their number in the whole batch.
@@ -67,32 +71,16 @@ impl TrainingStep<'_> {
         let lanes = LANES.min(count);
         let labels = batch.labelled().max(1) as f64;
         let lane = |lane: usize| -> Result<(f64, Gradients)> {
-            let mut sum: Option<(f64, Gradients)> = None;
+            let mut sum = None;
             for micro in (lane..count).step_by(lanes) {
                 let start = micro * rows;
                 let rows = rows.min(batch.rows - start);
-                let (loss, gradients) = self.micro_batch(batch, start, rows, places, step, micro, labels)?;
-                match &mut sum {
-                    None => sum = Some((loss, gradients)),
-                    Some((losses, summed)) => {
-                        *losses += loss;
-                        summed.add(&gradients)?;
-                    }
-                }
+                sum = add(sum, self.micro_batch(batch, start, rows, places, step, micro, labels)?)?;
             }
             sum.ok_or_else(no_rows)
         };
 
-        let sum = run_lanes(lanes, self.threads, lane, |sum, result| {
-            let (loss, gradients) = result?;
-            match sum {
-                None => Ok(Some((loss, gradients))),
-                Some((losses, mut summed)) => {
-                    summed.add(&gradients)?;
-                    Ok(Some((losses + loss, summed)))
-                }
-            }
-        })?;
+        let sum = run_lanes(lanes, self.threads, lane, |sum, result| add(sum, result?))?;
         let (loss, gradients) = sum.ok_or_else(no_rows)?;
         Ok(StepResult { loss, gradients })
     }
@@ -114,6 +102,20 @@ impl TrainingStep<'_> {
         let loss = (feed.loss(&logits, self.set_loss)? / labels)?;
         let gradients = Gradients::collect(self.parameters, &loss.backward()?)?;
         Ok((loss.to_dtype(DType::F64)?.to_scalar::<f64>()?, gradients))
+    }
+}
+
+/// A running sum of losses and gradients, and one more.
+fn add(
+    sum: Option<(f64, Gradients)>,
+    (loss, gradients): (f64, Gradients),
+) -> Result<Option<(f64, Gradients)>> {
+    match sum {
+        None => Ok(Some((loss, gradients))),
+        Some((losses, mut summed)) => {
+            summed.add(&gradients)?;
+            Ok(Some((losses + loss, summed)))
+        }
     }
 }
 

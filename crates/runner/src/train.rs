@@ -42,8 +42,11 @@ pub fn run(config: &RunConfig, folder: &Path, resources: &Resources<'_>) -> Resu
     let task = config.task.build()?;
     let mut trainer = Trainer::new(config, task.as_ref(), &files, resources)?;
     let session = provenance::begin(&files.provenance(), config, trainer.state.step)?;
-    let diverged = trainer.train()?;
-    let evaluation = match diverged.or(trainer.weights_diverged()?) {
+    let diverged = match trainer.train()? {
+        None => trainer.weights_diverged()?,
+        outcome => outcome,
+    };
+    let evaluation = match diverged {
         None => trainer.evaluate()?,
         Some(outcome) => trainer.evaluation(outcome),
     };

@@ -117,7 +117,10 @@ macro_rules! registry {
             }
 
             /// The value of the entry `key`, or None if `key` is no kind.
-            pub(crate) fn next<'de, A: ::serde::de::MapAccess<'de>>(key: &str, map: &mut A) -> Result<Option<Self>, A::Error> {
+            pub(crate) fn next<'de, A: ::serde::de::MapAccess<'de>>(
+                key: &str,
+                map: &mut A,
+            ) -> Result<Option<Self>, A::Error> {
                 match key {
                     $(stringify!($kind) => map.next_value().map(Self::$variant).map(Some),)+
                     _ => Ok(None),

@@ -11,6 +11,7 @@ use attnlab_tasks::Task;
 
 use super::check::Finding;
 use super::run::RunConfig;
+use crate::step::activation_bytes;
 
 /// The most parameters: 2³¹, which with gradients and AdamW's moments are 32 GiB.
 const MOST_PARAMETERS: f64 = (1_u64 << 31) as f64;
@@ -140,19 +141,10 @@ fn batch(
         },
         Share {
             what: "the activations of one sequence",
-            amount: len as f64 * activations(model),
+            amount: len as f64 * activation_bytes(model),
             keys: vec![length_key, "model.d_model", "model.n_layers"],
         },
     ]
-}
-
-/// Bytes kept for the backward pass per token: norms, q k v z and outputs, the MLP twice; logits and their softmax.
-fn activations(model: &ModelConfig) -> f64 {
-    let a = &model.architecture;
-    let mlp = if a.mlp == Mlp::None { 0 } else { a.mlp_width() };
-    let [d, k, mlp, layers, h, g] =
-        [a.d_model, a.head_width(), mlp, a.n_layers, a.n_heads, a.kv_heads()].map(|n| n as f64);
-    4.0 * (layers * (6.0 * d + 2.0 * k * (h + g) + 2.0 * mlp) + 2.0 * model.n_outputs as f64)
 }
 
 #[cfg(test)]
