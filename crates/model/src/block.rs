@@ -1,6 +1,7 @@
 //! One block: attention and MLP, added to the residual stream.
 
 use attnlab_hooks::{Observer, Point, Site, observe};
+use attnlab_ops as ops;
 use attnlab_positions::{Places, Position};
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
@@ -48,7 +49,7 @@ impl Norms {
 
     /// The stream once `y` has been added to it.
     fn add(&self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
-        let sum = (x + y)?;
+        let sum = ops::add(x, y)?;
         match self.placement {
             NormPlacement::Post => self.norm.forward(&sum),
             NormPlacement::Pre | NormPlacement::Sandwich => Ok(sum),
@@ -120,11 +121,11 @@ impl Block {
                 }
                 Residual::Parallel => {
                     let m = self.mlp_output(norms, mlp, &norms.before(&x)?, masks, observer)?;
-                    ((x + y)? + m)?
+                    ops::add(&ops::add(&x, &y)?, &m)?
                 }
                 Residual::ParallelSharedNorm => {
                     let m = self.mlp_output(norms, mlp, &read, masks, observer)?;
-                    ((x + y)? + m)?
+                    ops::add(&ops::add(&x, &y)?, &m)?
                 }
             },
         };

@@ -1,7 +1,7 @@
 //! The MLP of a block: down(f(up(x))), or down(f(gate(x)) · up(x)) when gated.
 
-use attnlab_hooks::{Observer, Point, Site, observe};
-use attnlab_ops as ops;
+use attnlab_hooks::{Observer, Point, Site, Want, observe};
+use attnlab_ops::{self as ops, Activation};
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::projection::{Projection, Role};
 
 pub(crate) struct MultiLayerPerceptron {
-    kind: Mlp,
+    activation: Activation,
     layer: usize,
     gate: Option<Projection>,
     up: Projection,
@@ -21,9 +21,13 @@ impl MultiLayerPerceptron {
     /// `None` for an attention-only model.
     pub(crate) fn new(layer: usize, architecture: &Architecture, vb: VarBuilder) -> Result<Option<Self>> {
         let kind = architecture.mlp;
-        if kind == Mlp::None {
-            return Ok(None);
-        }
+        let activation = match kind {
+            Mlp::None => return Ok(None),
+            Mlp::Relu => Activation::Relu,
+            Mlp::Gelu | Mlp::Geglu => Activation::Gelu,
+            Mlp::GeluErf => Activation::GeluErf,
+            Mlp::Silu | Mlp::Swiglu => Activation::Silu,
+        };
         let (d, m) = (architecture.d_model, architecture.mlp_width());
         let project = |from_to, role, name: &str| {
             Projection::new(from_to, architecture.mlp_bias, role, architecture, vb.pp(name))
@@ -31,34 +35,25 @@ impl MultiLayerPerceptron {
         let gate = if kind.is_gated() { Some(project((d, m), Role::Inner, "gate")?) } else { None };
         let up = project((d, m), Role::Inner, "up")?;
         let down = project((m, d), Role::ToStream, "down")?;
-        Ok(Some(Self { kind, layer, gate, up, down }))
+        Ok(Some(Self { activation, layer, gate, up, down }))
     }
 
     /// (B, T, D) → (B, T, D).
     pub(crate) fn forward<O: Observer>(&self, x: &Tensor, observer: &mut O) -> Result<Tensor> {
         let point = |site| Point::block(site, self.layer);
-        let up = self.up.forward(x)?; // (B, T, M)
+        let unseen = matches!(observer.wants(point(Site::MlpPre)), Want::Nothing);
         let inner = match &self.gate {
+            None if unseen => self.up.forward_activated(x, self.activation)?, // (B, T, M)
             None => {
-                let pre = observe(observer, point(Site::MlpPre), &up)?;
-                self.activate(&pre)?
+                let pre = observe(observer, point(Site::MlpPre), &self.up.forward(x)?)?;
+                ops::activate(&pre, self.activation)?
             }
             Some(gate) => {
                 let pre = observe(observer, point(Site::MlpPre), &gate.forward(x)?)?;
-                (self.activate(&pre)? * up)?
+                ops::gated(&pre, &self.up.forward(x)?, self.activation)?
             }
         };
         let inner = observe(observer, point(Site::MlpPost), &inner)?;
         self.down.forward(&inner) // (B, T, D)
-    }
-
-    fn activate(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        match self.kind {
-            Mlp::None => Ok(x.clone()),
-            Mlp::Relu => ops::relu(x),
-            Mlp::Gelu | Mlp::Geglu => ops::gelu(x),
-            Mlp::GeluErf => ops::gelu_erf(x),
-            Mlp::Silu | Mlp::Swiglu => ops::silu(x),
-        }
     }
 }

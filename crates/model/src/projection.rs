@@ -1,6 +1,6 @@
 //! y = x·Wᵀ + b.
 
-use attnlab_ops as ops;
+use attnlab_ops::{self as ops, Activation};
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
 
@@ -71,6 +71,11 @@ impl Projection {
     /// (…, In) → (…, Out).
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         Ok(ops::linear(x, &self.weight, self.bias.as_ref())?)
+    }
+
+    /// f(x·Wᵀ + b), (…, In) → (…, Out).
+    pub(crate) fn forward_activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        Ok(ops::linear_activation(x, &self.weight, self.bias.as_ref(), activation)?)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Pointwise activations, forward and backward in one pass each.
+//! Pointwise activations.
 //!
 //! ```text
 //! gelu      x σ(2u),  u = √(2/π) (x + 0.044715 x³)     as σ(2u) = (1 + tanh u) / 2
@@ -6,71 +6,134 @@
 //! silu      x σ(x)
 //! relu      max(x, 0)
 //! ```
-//! The logistic form of GELU needs one exponential and keeps its precision where tanh → −1.
+//! The logistic form of GELU needs one exponential and keeps its precision where tanh → −1. Value and slope come from
+//! the same exponential: the forward pass of a training step computes both.
 
-use crate::host::{Host, by_dtype, contiguous, is_fusable};
+use crate::fused::{Fused, Kept, Sinks, View, apply};
+use crate::host::is_fusable;
 use crate::real::Real;
-use crate::vector::vectorised;
+use crate::vector::{mul_to, vectorised};
 use crate::{Result, composed};
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
+use candle_core::{Shape, Tensor};
 
-/// GELU in its tanh form, `x/2 · (1 + tanh(√(2/π)(x + 0.044715x³)))` (Hendrycks & Gimpel, 2016).
-pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    apply(x, Activation::Gelu, composed::gelu)
-}
-
-/// GELU by its definition, `x/2 · (1 + erf(x/√2))` (Hendrycks & Gimpel, 2016).
-pub fn gelu_erf(x: &Tensor) -> Result<Tensor> {
-    apply(x, Activation::GeluErf, composed::gelu_erf)
-}
-
-/// SiLU or swish, `x / (1 + exp(−x))` (Elfwing et al., 2018).
-pub fn silu(x: &Tensor) -> Result<Tensor> {
-    apply(x, Activation::Silu, composed::silu)
-}
-
-/// `max(x, 0)`; a NaN stays a NaN, and the gradient at 0 is 0.
-pub fn relu(x: &Tensor) -> Result<Tensor> {
-    apply(x, Activation::Relu, composed::relu)
-}
-
-fn apply(x: &Tensor, activation: Activation, composed: fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
-    if is_fusable(x) { x.contiguous()?.apply_op1(activation) } else { composed(x) }
-}
-
-#[derive(Clone, Copy)]
-enum Activation {
+/// A function of one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `x/2 · (1 + tanh(√(2/π)(x + 0.044715x³)))` (Hendrycks & Gimpel, 2016).
     Gelu,
+    /// `x/2 · (1 + erf(x/√2))` (Hendrycks & Gimpel, 2016).
     GeluErf,
+    /// `x / (1 + exp(−x))`, also called swish (Elfwing et al., 2018).
     Silu,
+    /// `max(x, 0)`; a NaN stays a NaN, and the gradient at 0 is 0.
     Relu,
 }
 
-impl CustomOp1 for Activation {
+/// `f(x)`, of any shape.
+pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
+    if !is_fusable(x) {
+        return activation.composed(x);
+    }
+    apply(Pointwise { activation, slopes: Kept::default() }, &[&x.contiguous()?])
+}
+
+/// `f(gate) · up`, of one shape: the inside of a gated MLP (Shazeer, 2020).
+pub fn gated(gate: &Tensor, up: &Tensor, activation: Activation) -> Result<Tensor> {
+    if !is_fusable(gate) || gate.dims() != up.dims() {
+        return activation.composed(gate)? * up;
+    }
+    apply(Gated { activation }, &[&gate.contiguous()?, &up.contiguous()?])
+}
+
+struct Pointwise {
+    activation: Activation,
+    /// f′(x).
+    slopes: Kept,
+}
+
+impl Fused for Pointwise {
+    const READS_INPUTS: bool = false;
+
     fn name(&self) -> &'static str {
-        match self {
-            Self::Gelu => "gelu",
-            Self::GeluErf => "gelu_erf",
-            Self::Silu => "silu",
-            Self::Relu => "relu",
+        "activate"
+    }
+
+    fn forward<T: Real>(&self, inputs: &[View<'_, T>], keep: bool) -> Result<(Vec<T>, Shape)> {
+        let x = &inputs[0];
+        let mut y = x.contiguous()?.to_vec();
+        if keep {
+            let mut slopes = vec![T::ZERO; y.len()];
+            with_slopes(&mut y, &mut slopes, self.activation);
+            self.slopes.set(slopes);
+        } else {
+            values(&mut y, self.activation);
         }
+        Ok((y, x.shape().clone()))
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        by_dtype!(self.name(), x.dtype(), T => {
-            let y = forward::<T>(contiguous(x, layout)?, *self);
-            Ok((T::to_cpu_storage_owned(y), layout.shape().clone()))
-        })
+    fn backward<T: Real>(
+        &self,
+        _: &[View<'_, T>],
+        _: &[T],
+        grad: &mut [T],
+        sinks: &mut Sinks<'_, T>,
+    ) -> Result<()> {
+        if let Some(sink) = sinks[0].take() {
+            mul_to(grad, self.slopes.get(self.name())?);
+            sink.add(grad);
+        }
+        Ok(())
+    }
+}
+
+struct Gated {
+    activation: Activation,
+}
+
+impl Fused for Gated {
+    fn name(&self) -> &'static str {
+        "gated"
     }
 
-    fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let grad = grad.contiguous()?;
-        let (hx, hg) = (Host::new(x), Host::new(&grad));
-        by_dtype!(self.name(), x.dtype(), T => {
-            let dx = backward::<T>(hx.slice()?, hg.slice()?, *self);
-            Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
-        })
+    fn forward<T: Real>(&self, inputs: &[View<'_, T>], _: bool) -> Result<(Vec<T>, Shape)> {
+        let mut y = inputs[0].contiguous()?.to_vec();
+        values(&mut y, self.activation);
+        mul_to(&mut y, inputs[1].contiguous()?);
+        Ok((y, inputs[0].shape().clone()))
+    }
+
+    fn backward<T: Real>(
+        &self,
+        inputs: &[View<'_, T>],
+        _: &[T],
+        grad: &mut [T],
+        sinks: &mut Sinks<'_, T>,
+    ) -> Result<()> {
+        let mut gate = inputs[0].contiguous()?.to_vec();
+        let mut slopes = vec![T::ZERO; gate.len()];
+        with_slopes(&mut gate, &mut slopes, self.activation); // f(gate), f′(gate)
+        if let Some(sink) = sinks[1].take() {
+            mul_to(&mut gate, grad);
+            sink.add(&gate);
+        }
+        if let Some(sink) = sinks[0].take() {
+            mul_to(grad, inputs[1].contiguous()?);
+            mul_to(grad, &slopes);
+            sink.add(grad);
+        }
+        Ok(())
+    }
+}
+
+vectorised! {
+    fn values<'a, T, S>(x: &'a mut [T], activation: Activation) {
+        activation.apply(x);
+    }
+}
+
+vectorised! {
+    fn with_slopes<'a, T, S>(x: &'a mut [T], slopes: &'a mut [T], activation: Activation) {
+        activation.apply_with_slopes(x, slopes);
     }
 }
 
@@ -94,80 +157,93 @@ fn sigmoid<T: Real>(x: T) -> T {
     T::ONE / (T::ONE + (-x).exp())
 }
 
-#[inline(always)]
-fn map<T: Real>(x: &[T], f: impl Fn(T) -> T) -> Vec<T> {
-    let mut y = vec![T::ZERO; x.len()];
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y = f(x);
-    }
-    y
-}
-
-#[inline(always)]
-fn map2<T: Real>(x: &[T], grad: &[T], slope: impl Fn(T) -> T) -> Vec<T> {
-    let mut dx = vec![T::ZERO; x.len()];
-    for (dx, (&x, &g)) in dx.iter_mut().zip(x.iter().zip(grad)) {
-        *dx = g * slope(x);
-    }
-    dx
-}
-
-vectorised! {
-    fn forward<'a, T, S>(x: &'a [T], activation: Activation) -> Vec<T> {
-        match activation {
-            Activation::Gelu => {
-                let (linear, cube) = (T::real(2.0 * GELU_SCALE), T::real(2.0 * GELU_SCALE * GELU_CUBE));
-                map(x, |x| x * sigmoid(x * (linear + cube * x * x)))
-            }
-            Activation::GeluErf => {
-                let (half, root) = (T::real(0.5), T::real(std::f64::consts::FRAC_1_SQRT_2));
-                map(x, |x| half * x * (T::ONE + (x * root).erf()))
-            }
-            Activation::Silu => map(x, |x| x * sigmoid(x)),
-            Activation::Relu => map(x, |x| if x < T::ZERO { T::ZERO } else { x }),
+impl Activation {
+    pub(crate) fn composed(self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Gelu => composed::gelu(x),
+            Self::GeluErf => composed::gelu_erf(x),
+            Self::Silu => composed::silu(x),
+            Self::Relu => composed::relu(x),
         }
     }
-}
 
-vectorised! {
-    fn backward<'a, T, S>(x: &'a [T], grad: &'a [T], activation: Activation) -> Vec<T> {
-        match activation {
-            Activation::Gelu => {
-                let (linear, cube) = (T::real(2.0 * GELU_SCALE), T::real(2.0 * GELU_SCALE * GELU_CUBE));
-                let (three, flat) = (T::real(3.0), T::real(GELU_FLAT));
-                map2(x, grad, |x| {
-                    let x = clamped(x, flat);
-                    let s = sigmoid(x * (linear + cube * x * x));
-                    s + x * s * (T::ONE - s) * (linear + three * cube * x * x)
-                })
+    /// f(x) in place of x.
+    #[inline(always)]
+    pub(crate) fn apply<T: Real>(self, x: &mut [T]) {
+        match self {
+            Self::Gelu => map(x, |x| x * sigmoid(x * gelu_slope_terms(x).0)),
+            Self::GeluErf => {
+                let (half, root) = (T::real(0.5), T::real(std::f64::consts::FRAC_1_SQRT_2));
+                map(x, |x| half * x * (T::ONE + (x * root).erf()));
             }
-            Activation::GeluErf => {
+            Self::Silu => map(x, |x| x * sigmoid(x)),
+            Self::Relu => map(x, |x| if x < T::ZERO { T::ZERO } else { x }),
+        }
+    }
+
+    /// f(x) in place of x, and f′(x).
+    #[inline(always)]
+    pub(crate) fn apply_with_slopes<T: Real>(self, x: &mut [T], slopes: &mut [T]) {
+        match self {
+            Self::Gelu => {
+                let flat = T::real(GELU_FLAT);
+                map2(x, slopes, |x| {
+                    let c = clamped(x, flat);
+                    let (inner, outer) = gelu_slope_terms(c);
+                    let s = sigmoid(c * inner);
+                    // σ is 0 or 1 beyond the bound, so that x itself gives the value.
+                    (x * s, s + c * s * (T::ONE - s) * outer)
+                });
+            }
+            Self::GeluErf => {
                 let (half, root) = (T::real(0.5), T::real(std::f64::consts::FRAC_1_SQRT_2));
                 let density = T::real(0.5 * GELU_SCALE); // 1/√(2π)
                 let flat = T::real(GELU_FLAT);
-                map2(x, grad, |x| {
-                    let x = clamped(x, flat);
-                    half * (T::ONE + (x * root).erf()) + x * density * (-half * x * x).exp()
-                })
+                map2(x, slopes, |x| {
+                    let c = clamped(x, flat);
+                    let twice = T::ONE + (c * root).erf();
+                    (half * x * twice, half * twice + c * density * (-half * c * c).exp())
+                });
             }
-            Activation::Silu => {
+            Self::Silu => {
                 let flat = T::real(SILU_FLAT);
-                map2(x, grad, |x| {
-                    let x = clamped(x, flat);
-                    let s = sigmoid(x);
-                    s + x * s * (T::ONE - s)
-                })
+                map2(x, slopes, |x| {
+                    let c = clamped(x, flat);
+                    let s = sigmoid(c);
+                    (x * s, s + c * s * (T::ONE - s))
+                });
             }
-            Activation::Relu => map2(x, grad, |x| {
-                // A NaN fails the comparison and is its own slope, so it is not hidden.
+            Self::Relu => map2(x, slopes, |x| {
+                // A NaN fails both comparisons and is its own slope, so it is not hidden.
                 if x <= T::ZERO {
-                    T::ZERO
+                    (T::ZERO, T::ZERO)
                 } else if x > T::ZERO {
-                    T::ONE
+                    (x, T::ONE)
                 } else {
-                    x
+                    (x, x)
                 }
             }),
         }
+    }
+}
+
+/// GELU is `x σ(x a)` with slope `s + x s (1 − s) b`: a and b.
+#[inline(always)]
+fn gelu_slope_terms<T: Real>(x: T) -> (T, T) {
+    let (linear, cube) = (T::real(2.0 * GELU_SCALE), T::real(2.0 * GELU_SCALE * GELU_CUBE));
+    (linear + cube * x * x, linear + T::real(3.0) * cube * x * x)
+}
+
+#[inline(always)]
+fn map<T: Real>(x: &mut [T], f: impl Fn(T) -> T) {
+    for x in x {
+        *x = f(*x);
+    }
+}
+
+#[inline(always)]
+fn map2<T: Real>(x: &mut [T], slopes: &mut [T], f: impl Fn(T) -> (T, T)) {
+    for (x, slope) in x.iter_mut().zip(slopes) {
+        (*x, *slope) = f(*x);
     }
 }

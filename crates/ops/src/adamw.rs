@@ -8,7 +8,7 @@
 //! ```
 //! the order of operations of `torch.optim.AdamW`.
 
-use crate::host::{contiguous, contiguous_mut, is_fusable};
+use crate::host::{contiguous, contiguous_mut, on_host};
 use crate::real::Real;
 use crate::vector::vectorised;
 use crate::{Gradients, OpsError, Parameters, Result};
@@ -216,8 +216,8 @@ impl AdamW {
 impl Moments {
     fn from_tensors(mean: &Tensor, square: &Tensor) -> Result<Self> {
         match mean.dtype() {
-            DType::F32 if is_fusable(mean) => Ok(Self::F32(values(mean)?, values(square)?)),
-            DType::F64 if is_fusable(mean) => Ok(Self::F64(values(mean)?, values(square)?)),
+            DType::F32 if on_host(mean) => Ok(Self::F32(values(mean)?, values(square)?)),
+            DType::F64 if on_host(mean) => Ok(Self::F64(values(mean)?, values(square)?)),
             _ => Ok(Self::Elsewhere(mean.clone(), square.clone())),
         }
     }

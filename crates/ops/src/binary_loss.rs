@@ -6,12 +6,12 @@
 //! ```
 //! The squared error of a sigmoid is what Bhattamishra et al. (2020) train with.
 
-use crate::host::{Host, by_dtype, contiguous, is_fusable};
+use crate::fused::{Fused, Sinks, View, apply as apply_fused};
+use crate::host::{Host, is_fusable};
 use crate::real::Real;
 use crate::vector::vectorised;
 use crate::{OpsError, Result, composed};
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor, WithDType};
+use candle_core::{Shape, Tensor};
 
 /// `Σ mask_n (softplus(z_nc) − y_nc z_nc)`, a scalar, from logits z `(N, C)`, labels y `(N, C)`
 /// in {0, 1} and mask `(N)` in {0, 1}. Rows with mask 0 are not read.
@@ -54,8 +54,7 @@ fn apply(
     if !is_fusable(logits) {
         return composed(logits, &labels, &mask);
     }
-    let loss = BinaryLoss { kind, labels, mask };
-    logits.contiguous()?.apply_op1(loss)
+    apply_fused(BinaryLoss { kind, labels, mask }, &[&logits.contiguous()?])
 }
 
 #[derive(Clone, Copy)]
@@ -79,28 +78,30 @@ struct BinaryLoss {
     mask: Tensor,
 }
 
-impl CustomOp1 for BinaryLoss {
+impl Fused for BinaryLoss {
     fn name(&self) -> &'static str {
         self.kind.label()
     }
 
-    fn cpu_fwd(&self, logits: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn forward<T: Real>(&self, inputs: &[View<'_, T>], _: bool) -> Result<(Vec<T>, Shape)> {
         let (labels, mask) = (Host::new(&self.labels), Host::new(&self.mask));
-        by_dtype!(self.name(), logits.dtype(), T => {
-            let z = contiguous::<T>(logits, layout)?;
-            let loss = forward::<T>(z, labels.slice()?, mask.slice()?, self.kind);
-            Ok((T::to_cpu_storage_owned(vec![loss]), Shape::from(())))
-        })
+        let loss = forward::<T>(inputs[0].contiguous()?, labels.slice()?, mask.slice()?, self.kind);
+        Ok((vec![loss], Shape::from(())))
     }
 
-    fn bwd(&self, logits: &Tensor, _loss: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let by = grad.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-        let (hz, labels, mask) = (Host::new(logits), Host::new(&self.labels), Host::new(&self.mask));
-        by_dtype!(self.name(), logits.dtype(), T => {
-            let (z, y, mask) = (hz.slice::<T>()?, labels.slice()?, mask.slice()?);
-            let dz = backward::<T>(z, y, mask, self.kind, by);
-            Ok(Some(Tensor::from_vec(dz, logits.shape(), logits.device())?))
-        })
+    fn backward<T: Real>(
+        &self,
+        inputs: &[View<'_, T>],
+        _: &[T],
+        grad: &mut [T],
+        sinks: &mut Sinks<'_, T>,
+    ) -> Result<()> {
+        let (labels, mask) = (Host::new(&self.labels), Host::new(&self.mask));
+        if let (Some(sink), Some(&by)) = (sinks[0].take(), grad.first()) {
+            let z = inputs[0].contiguous()?;
+            backward::<T>(z, labels.slice()?, mask.slice()?, self.kind, by, sink.summed());
+        }
+        Ok(())
     }
 }
 
@@ -140,25 +141,24 @@ vectorised! {
         y: &'a [T],
         mask: &'a [T],
         kind: Kind,
-        by: f64,
-    ) -> Vec<T> {
+        by: T,
+        dz: &'a mut [T],
+    ) {
         let c = (z.len() / mask.len().max(1)).max(1);
-        let mut dz = vec![T::ZERO; z.len()];
         let rows = z.chunks_exact(c).zip(y.chunks_exact(c));
         for ((dz, &m), (z, y)) in dz.chunks_exact_mut(c).zip(mask).zip(rows) {
             if m == T::ZERO {
                 continue;
             }
-            let by = m * T::real(by);
+            let by = m * by;
             for (dz, (&z, &y)) in dz.iter_mut().zip(z.iter().zip(y)) {
                 let s = sigmoid(z);
                 let slope = match kind {
                     Kind::CrossEntropy => s - y,
                     Kind::SquaredError => T::real(2.0) * (s - y) * s * (T::ONE - s),
                 };
-                *dz = by * slope;
+                *dz += by * slope;
             }
         }
-        dz
     }
 }

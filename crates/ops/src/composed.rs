@@ -6,6 +6,29 @@
 use crate::attention::check_attention;
 use crate::{AttentionSpec, DistanceBias, IGNORE, OpsError, Result, RotaryLayout};
 use candle_core::{D, Tensor};
+use std::cell::Cell;
+
+thread_local! {
+    static FORCED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f` with the composed form of every operation on this thread, wherever the tensors are: to compare results,
+/// and to see what the fused forms are worth.
+pub fn only<R>(f: impl FnOnce() -> R) -> R {
+    /// Ends it however `f` ends.
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            FORCED.set(self.0);
+        }
+    }
+    let _restore = Restore(FORCED.replace(true));
+    f()
+}
+
+pub(crate) fn is_forced() -> bool {
+    FORCED.get()
+}
 
 /// `softmax(x)_i = exp(x_i − max x) / Σ_j exp(x_j − max x)` over the last dimension.
 /// A row of nothing but −∞ gives zeros.

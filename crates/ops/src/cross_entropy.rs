@@ -3,13 +3,14 @@
 //! ```text
 //! L = Σ_n (log Σ_v exp z_nv − z_n,target)      ∂z_nv = ∂L (softmax(z_n)_v − [v = target])
 //! ```
+//! The forward pass of a training step computes the slope as well, from the same exponentials, and the logits can go.
 
-use crate::host::{Host, by_dtype, contiguous, is_fusable};
+use crate::fused::{Fused, Kept, Sinks, View, apply};
+use crate::host::is_fusable;
 use crate::real::Real;
-use crate::vector::{max, sum, vectorised};
+use crate::vector::{exp_and_sum, max, scaled_to, sum, vectorised};
 use crate::{OpsError, Result, composed};
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor, WithDType};
+use candle_core::{DType, Shape, Tensor};
 
 /// The target of a row without a label.
 pub const IGNORE: u32 = u32::MAX;
@@ -57,75 +58,85 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     if !is_fusable(logits) {
         return composed::cross_entropy(logits, targets);
     }
-    logits.contiguous()?.apply_op1(CrossEntropy { labels })
+    apply(CrossEntropy { labels, slopes: Kept::default() }, &[&logits.contiguous()?])
 }
 
 struct CrossEntropy {
     labels: Vec<u32>,
+    /// softmax(z) − [v = target], `(N, V)`.
+    slopes: Kept,
 }
 
-impl CustomOp1 for CrossEntropy {
+impl Fused for CrossEntropy {
+    const READS_INPUTS: bool = false;
+
     fn name(&self) -> &'static str {
         "cross_entropy"
     }
 
-    fn cpu_fwd(&self, logits: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (_, v) = layout.shape().dims2()?;
-        by_dtype!("cross_entropy", logits.dtype(), T => {
-            let loss = forward::<T>(contiguous(logits, layout)?, &self.labels, v);
-            Ok((T::to_cpu_storage_owned(vec![loss]), Shape::from(())))
-        })
+    fn forward<T: Real>(&self, inputs: &[View<'_, T>], keep: bool) -> Result<(Vec<T>, Shape)> {
+        let (_, v) = inputs[0].shape().dims2()?;
+        let logits = inputs[0].contiguous()?;
+        let loss = if keep {
+            let mut slopes = logits.to_vec();
+            let loss = with_slopes::<T>(&mut slopes, &self.labels, v);
+            self.slopes.set(slopes);
+            loss
+        } else {
+            forward::<T>(logits, &self.labels, v)
+        };
+        Ok((vec![T::real(loss)], Shape::from(())))
     }
 
-    fn bwd(&self, logits: &Tensor, _loss: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let (_, v) = logits.dims2()?;
-        let by = grad.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-        let host = Host::new(logits);
-        by_dtype!("cross_entropy", logits.dtype(), T => {
-            let dz = backward::<T>(host.slice()?, &self.labels, v, by);
-            Ok(Some(Tensor::from_vec(dz, logits.shape(), logits.device())?))
-        })
+    fn backward<T: Real>(
+        &self,
+        _: &[View<'_, T>],
+        _: &[T],
+        grad: &mut [T],
+        sinks: &mut Sinks<'_, T>,
+    ) -> Result<()> {
+        if let (Some(sink), Some(&by)) = (sinks[0].take(), grad.first()) {
+            let (dz, accumulate) = sink.open();
+            scaled_to(dz, self.slopes.get(self.name())?, by, accumulate);
+        }
+        Ok(())
     }
-}
-
-/// The maximum of a row and `log Σ exp(z − max)`.
-#[inline(always)]
-fn log_sum<T: Real>(row: &[T]) -> (T, T) {
-    let top = max(row);
-    (top, sum(row, |z| (z - top).exp()).ln())
 }
 
 vectorised! {
-    fn forward<'a, T, S>(logits: &'a [T], labels: &'a [u32], v: usize) -> T {
-        // Thousands of rows: f64 keeps the sum independent of how many there are.
+    /// The loss. Thousands of rows: f64 keeps the sum independent of how many there are.
+    fn forward<'a, T, S>(logits: &'a [T], labels: &'a [u32], v: usize) -> f64 {
         let mut total = 0.0f64;
         for (row, &label) in logits.chunks_exact(v.max(1)).zip(labels) {
             if label != IGNORE {
-                let (top, log) = log_sum(row);
+                let top = max(row);
+                let log = sum(row, |z| (z - top).exp()).ln();
                 total += (log - (row[label as usize] - top)).to_f64();
             }
         }
-        T::real(total)
+        total
     }
 }
 
 vectorised! {
-    fn backward<'a, T, S>(logits: &'a [T], labels: &'a [u32], v: usize, by: f64) -> Vec<T> {
-        let by = T::real(by);
-        let v = v.max(1);
-        let mut dz = vec![T::ZERO; logits.len()];
-        let rows = logits.chunks_exact(v).zip(labels);
-        for (dz, (row, &label)) in dz.chunks_exact_mut(v).zip(rows) {
+    /// The loss, and the slopes in place of the logits.
+    fn with_slopes<'a, T, S>(logits: &'a mut [T], labels: &'a [u32], v: usize) -> f64 {
+        let mut total = 0.0f64;
+        for (row, &label) in logits.chunks_exact_mut(v.max(1)).zip(labels) {
             if label == IGNORE {
+                row.fill(T::ZERO);
                 continue;
             }
-            dz.copy_from_slice(row);
-            crate::vector::softmax_row(dz);
-            dz[label as usize] -= T::ONE;
-            for dz in dz.iter_mut() {
-                *dz *= by;
+            let top = max(row);
+            let target = row[label as usize] - top;
+            let sum = exp_and_sum(row, top);
+            total += (sum.ln() - target).to_f64();
+            let scale = T::ONE / sum;
+            for z in row.iter_mut() {
+                *z *= scale;
             }
+            row[label as usize] -= T::ONE;
         }
-        dz
+        total
     }
 }

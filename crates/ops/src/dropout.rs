@@ -4,11 +4,12 @@
 //! y_i = x_i m_i / (1 − p)      m_i ~ Bernoulli(1 − p)      ∂x_i = ∂y_i m_i / (1 − p)
 //! ```
 
-use crate::host::{Host, by_dtype, contiguous, is_fusable};
+use crate::fused::{Fused, Sinks, View, apply};
+use crate::host::is_fusable;
+use crate::real::Real;
 use crate::vector::vectorised;
 use crate::{OpsError, Result, Rng};
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor, WithDType};
+use candle_core::{Device, Shape, Tensor};
 use rand::RngCore;
 
 /// Zeroes each element with probability `p` and divides the others by 1 − p.
@@ -33,7 +34,7 @@ pub fn dropout(x: &Tensor, p: f64, rng: &mut Rng) -> Result<Tensor> {
         (0..x.elem_count()).map(|_| u8::from(u64::from(rng.next_u32()) >= threshold)).collect();
     let scale = 1.0 / (1.0 - p);
     if is_fusable(x) {
-        return x.contiguous()?.apply_op1(Dropout { kept, scale });
+        return apply(Dropout { kept, scale }, &[&x.contiguous()?]);
     }
     let mask = Tensor::from_vec(kept, x.shape(), &Device::Cpu)?.to_dtype(x.dtype())?.to_device(x.device())?;
     x * (mask * scale)?
@@ -44,35 +45,39 @@ struct Dropout {
     scale: f64,
 }
 
-impl CustomOp1 for Dropout {
+impl Fused for Dropout {
+    const READS_INPUTS: bool = false;
+
     fn name(&self) -> &'static str {
         "dropout"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        by_dtype!("dropout", x.dtype(), T => {
-            let y = apply::<T>(contiguous(x, layout)?, &self.kept, self.scale);
-            Ok((T::to_cpu_storage_owned(y), layout.shape().clone()))
-        })
+    fn forward<T: Real>(&self, inputs: &[View<'_, T>], _: bool) -> Result<(Vec<T>, Shape)> {
+        let mut y = inputs[0].contiguous()?.to_vec();
+        drop_from::<T>(&mut y, &self.kept, self.scale);
+        Ok((y, inputs[0].shape().clone()))
     }
 
-    fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let grad = grad.contiguous()?;
-        let host = Host::new(&grad);
-        by_dtype!("dropout", x.dtype(), T => {
-            let dx = apply::<T>(host.slice()?, &self.kept, self.scale);
-            Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
-        })
+    fn backward<T: Real>(
+        &self,
+        _: &[View<'_, T>],
+        _: &[T],
+        grad: &mut [T],
+        sinks: &mut Sinks<'_, T>,
+    ) -> Result<()> {
+        if let Some(sink) = sinks[0].take() {
+            drop_from::<T>(grad, &self.kept, self.scale);
+            sink.add(grad);
+        }
+        Ok(())
     }
 }
 
 vectorised! {
-    fn apply<'a, T, S>(x: &'a [T], kept: &'a [u8], scale: f64) -> Vec<T> {
+    fn drop_from<'a, T, S>(x: &'a mut [T], kept: &'a [u8], scale: f64) {
         let scale = T::real(scale);
-        let mut y = vec![T::ZERO; x.len()];
-        for (y, (&x, &kept)) in y.iter_mut().zip(x.iter().zip(kept)) {
-            *y = if kept != 0 { x * scale } else { T::ZERO };
+        for (x, &kept) in x.iter_mut().zip(kept) {
+            *x = if kept != 0 { *x * scale } else { T::ZERO };
         }
-        y
     }
 }

@@ -4,11 +4,12 @@
 //! y_n = table[id_n]      ∂table[v] = Σ_{n: id_n = v} ∂y_n
 //! ```
 
-use crate::host::{Host, by_dtype, contiguous, is_fusable};
+use crate::fused::{Fused, Sinks, View, apply};
+use crate::host::is_fusable;
 use crate::real::Real;
+use crate::vector::vectorised;
 use crate::{OpsError, Result, composed};
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor, WithDType};
+use candle_core::{DType, Shape, Tensor};
 
 /// `(…, D)` from ids `(…)` of u32, usually `(B, T)` or `(T)`, and a table `(V, D)`.
 pub fn embedding(ids: &Tensor, table: &Tensor) -> Result<Tensor> {
@@ -43,53 +44,55 @@ pub fn embedding(ids: &Tensor, table: &Tensor) -> Result<Tensor> {
         }
         .into());
     }
-    let op = Embedding { ids: rows, dims: ids.dims().to_vec() };
-    table.contiguous()?.apply_op1(op)
+    let op = Embedding { ids: rows, dims: ids.dims().to_vec(), width: table.dim(1)? };
+    apply(op, &[&table.contiguous()?])
 }
 
 struct Embedding {
     ids: Vec<u32>,
     dims: Vec<usize>,
+    width: usize,
 }
 
-impl CustomOp1 for Embedding {
+impl Fused for Embedding {
+    const READS_INPUTS: bool = false;
+
     fn name(&self) -> &'static str {
         "embedding"
     }
 
-    fn cpu_fwd(&self, table: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (_, d) = layout.shape().dims2()?;
-        let mut dims = self.dims.clone();
-        dims.push(d);
-        by_dtype!("embedding", table.dtype(), T => {
-            let table = contiguous::<T>(table, layout)?;
-            let mut rows = Vec::with_capacity(self.ids.len() * d);
-            for &id in &self.ids {
-                let begin = id as usize * d;
-                rows.extend_from_slice(&table[begin..begin + d]);
-            }
-            Ok((T::to_cpu_storage_owned(rows), Shape::from(dims)))
-        })
+    fn forward<T: Real>(&self, inputs: &[View<'_, T>], _: bool) -> Result<(Vec<T>, Shape)> {
+        let (table, d) = (inputs[0].contiguous()?, self.width);
+        let mut rows = Vec::with_capacity(self.ids.len() * d);
+        for &id in &self.ids {
+            let begin = id as usize * d;
+            rows.extend_from_slice(&table[begin..begin + d]);
+        }
+        let dims: Vec<usize> = self.dims.iter().copied().chain([d]).collect();
+        Ok((rows, Shape::from(dims)))
     }
 
-    fn bwd(&self, table: &Tensor, _rows: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let (v, d) = table.dims2()?;
-        let grad = grad.contiguous()?;
-        let host = Host::new(&grad);
-        by_dtype!("embedding", table.dtype(), T => {
-            let gradient = scatter(&self.ids, host.slice::<T>()?, v, d);
-            Ok(Some(Tensor::from_vec(gradient, (v, d), table.device())?))
-        })
+    fn backward<T: Real>(
+        &self,
+        _: &[View<'_, T>],
+        _: &[T],
+        grad: &mut [T],
+        sinks: &mut Sinks<'_, T>,
+    ) -> Result<()> {
+        if let Some(sink) = sinks[0].take() {
+            scatter(&self.ids, grad, self.width, sink.summed());
+        }
+        Ok(())
     }
 }
 
-fn scatter<T: Real>(ids: &[u32], grad: &[T], v: usize, d: usize) -> Vec<T> {
-    let mut gradient = vec![T::ZERO; v * d];
-    for (&id, grad) in ids.iter().zip(grad.chunks_exact(d.max(1))) {
-        let begin = id as usize * d;
-        for (sum, &g) in gradient[begin..begin + d].iter_mut().zip(grad) {
-            *sum += g;
+vectorised! {
+    fn scatter<'a, T, S>(ids: &'a [u32], grad: &'a [T], d: usize, table: &'a mut [T]) {
+        for (&id, grad) in ids.iter().zip(grad.chunks_exact(d.max(1))) {
+            let begin = id as usize * d;
+            for (sum, &g) in table[begin..begin + d].iter_mut().zip(grad) {
+                *sum += g;
+            }
         }
     }
-    gradient
 }

@@ -1,17 +1,34 @@
 //! One gradient tensor a parameter, in the order of [`Parameters::vars`].
 
-use crate::host::{Host, by_dtype, contiguous, contiguous_mut, is_fusable};
-use crate::vector::vectorised;
+use crate::host::{Host, by_dtype, contiguous, contiguous_mut, on_host};
+use crate::vector::{add_to, vectorised};
 use crate::{OpsError, Parameters, Result};
 use candle_core::backend::BackendStorage;
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, DType, InplaceOp1, InplaceOp2, Layout, Tensor};
+use candle_core::{CpuStorage, DType, InplaceOp1, InplaceOp2, Layout, Tensor, WithDType};
+use std::cell::RefCell;
 
-/// The gradients of all parameters.
+/// The gradients of all parameters, or a sum of such.
 #[derive(Debug)]
-pub struct Gradients(Vec<Tensor>);
+pub struct Gradients {
+    tensors: Vec<Tensor>,
+    /// Whether the tensors hold anything; if not, the first gradient is written over whatever they contain.
+    filled: bool,
+}
 
 impl Gradients {
+    /// Room for the gradients of `parameters`, a sum of none.
+    pub fn none(parameters: &Parameters) -> Result<Self> {
+        let zeros = |(_, var): (String, candle_core::Var)| var.as_detached_tensor().zeros_like();
+        let tensors = parameters.vars().into_iter().map(zeros).collect::<Result<_>>()?;
+        Ok(Self { tensors, filled: false })
+    }
+
+    /// Becomes a sum of none again; the memory stays.
+    pub fn clear(&mut self) {
+        self.filled = false;
+    }
+
     /// Takes the gradient of every parameter from `store`; it is an error if one has none.
     ///
     /// The tensors are shared with the store and later changed in place: drop the store.
@@ -24,26 +41,34 @@ impl Gradients {
                 None => missing.push(name),
             }
         }
-        if missing.is_empty() { Ok(Self(found)) } else { Err(OpsError::NoGradient(missing).into()) }
+        if missing.is_empty() {
+            Ok(Self { tensors: found, filled: true })
+        } else {
+            Err(OpsError::NoGradient(missing).into())
+        }
     }
 
     /// `self += other`, in place.
     pub fn add(&mut self, other: &Gradients) -> Result<()> {
         self.check(other)?;
-        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
-            if is_fusable(mine) {
-                mine.inplace_op2(theirs, &AddAssign)?;
+        if !other.filled {
+            return Ok(());
+        }
+        for (mine, theirs) in self.tensors.iter_mut().zip(&other.tensors) {
+            if on_host(mine) {
+                mine.inplace_op2(theirs, &Add { to: self.filled })?;
             } else {
-                *mine = (&*mine + theirs)?;
+                *mine = if self.filled { (&*mine + theirs)? } else { theirs.clone() };
             }
         }
+        self.filled = true;
         Ok(())
     }
 
     /// `self *= by`, in place.
     pub fn scale(&mut self, by: f64) -> Result<()> {
-        for gradient in &mut self.0 {
-            if is_fusable(gradient) {
+        for gradient in &mut self.tensors {
+            if on_host(gradient) {
                 gradient.inplace_op1(&Scale(by))?;
             } else {
                 *gradient = (&*gradient * by)?;
@@ -55,8 +80,8 @@ impl Gradients {
     /// The Euclidean norm of all gradients as one vector, summed in f64.
     pub fn norm(&self) -> Result<f64> {
         let mut sum = 0.0;
-        for gradient in &self.0 {
-            sum += if is_fusable(gradient) {
+        for gradient in &self.tensors {
+            sum += if on_host(gradient) {
                 let host = Host::new(gradient);
                 by_dtype!("norm", gradient.dtype(), T => Ok(squares::<T>(host.slice()?)))?
             } else {
@@ -80,20 +105,40 @@ impl Gradients {
 
     /// The tensors in parameter order.
     pub fn tensors(&self) -> &[Tensor] {
-        &self.0
+        &self.tensors
+    }
+
+    pub(crate) fn check_count(&self, expected: usize) -> Result<()> {
+        if self.tensors.len() == expected {
+            return Ok(());
+        }
+        Err(OpsError::Value {
+            op: "add gradients",
+            argument: "other",
+            found: format!("{} tensors", self.tensors.len()),
+            expected: format!("{expected} tensors, from the same parameters"),
+        }
+        .into())
+    }
+
+    /// Takes the sums out, to be added to where they lie; [`Sums::close`] puts them back.
+    pub(crate) fn open(&mut self) -> Result<Sums<'_>> {
+        let take = |tensor: &Tensor| -> Result<Option<CpuStorage>> {
+            if !on_host(tensor) {
+                return Ok(None);
+            }
+            let mut storage = by_dtype!("take", tensor.dtype(), T => Ok(T::to_cpu_storage_owned(Vec::new())))?;
+            swap(tensor, &mut storage)?;
+            Ok(Some(storage))
+        };
+        let storages = self.tensors.iter().map(take).collect::<Result<Vec<_>>>()?;
+        let (written, touched) = (vec![self.filled; storages.len()], vec![false; storages.len()]);
+        Ok(Sums { gradients: self, storages, written, touched })
     }
 
     fn check(&self, other: &Gradients) -> Result<()> {
-        if self.0.len() != other.0.len() {
-            return Err(OpsError::Value {
-                op: "add gradients",
-                argument: "other",
-                found: format!("{} tensors", other.0.len()),
-                expected: format!("{} tensors, from the same parameters", self.0.len()),
-            }
-            .into());
-        }
-        for (mine, theirs) in self.0.iter().zip(&other.0) {
+        other.check_count(self.tensors.len())?;
+        for (mine, theirs) in self.tensors.iter().zip(&other.tensors) {
             if mine.dims() != theirs.dims() {
                 return Err(OpsError::Shape {
                     op: "add gradients",
@@ -108,9 +153,75 @@ impl Gradients {
     }
 }
 
-struct AddAssign;
+/// The sums of gradients while a backward pass adds to them.
+pub(crate) struct Sums<'a> {
+    gradients: &'a mut Gradients,
+    /// `None` while taken, and for parameters elsewhere than on the CPU.
+    storages: Vec<Option<CpuStorage>>,
+    written: Vec<bool>,
+    touched: Vec<bool>,
+}
 
-impl InplaceOp2 for AddAssign {
+impl Sums<'_> {
+    /// The memory of one sum, and whether it is fresh: whether what it holds is to be written over.
+    pub(crate) fn take(&mut self, place: usize) -> Option<(CpuStorage, bool)> {
+        self.storages[place].take().map(|storage| (storage, !self.written[place]))
+    }
+
+    /// Where to put it back, with a gradient in it.
+    pub(crate) fn place(&mut self, place: usize) -> &mut Option<CpuStorage> {
+        self.written[place] = true;
+        self.touched[place] = true;
+        &mut self.storages[place]
+    }
+
+    /// Adds to the sum of a parameter that is not on the CPU; `false` if it is.
+    pub(crate) fn add_elsewhere(&mut self, place: usize, gradient: &Tensor) -> Result<bool> {
+        let sum = &mut self.gradients.tensors[place];
+        if on_host(sum) {
+            return Ok(false);
+        }
+        *sum = if self.written[place] { (&*sum + gradient)? } else { gradient.clone() };
+        self.place(place);
+        Ok(true)
+    }
+
+    /// Puts the sums back; returns which of them nothing was added to.
+    pub(crate) fn close(mut self) -> Result<Vec<bool>> {
+        for (tensor, storage) in self.gradients.tensors.iter().zip(&mut self.storages) {
+            if let Some(storage) = storage {
+                swap(tensor, storage)?;
+            }
+        }
+        self.gradients.filled = self.written.iter().all(|&written| written);
+        Ok(self.touched.into_iter().map(|touched| !touched).collect())
+    }
+}
+
+/// Exchanges the memory of a tensor that nobody else holds.
+fn swap(tensor: &Tensor, storage: &mut CpuStorage) -> Result<()> {
+    tensor.inplace_op1(&Swap(RefCell::new(storage)))
+}
+
+struct Swap<'a>(RefCell<&'a mut CpuStorage>);
+
+impl InplaceOp1 for Swap<'_> {
+    fn name(&self) -> &'static str {
+        "swap"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, _: &Layout) -> Result<()> {
+        std::mem::swap(storage, *self.0.borrow_mut());
+        Ok(())
+    }
+}
+
+struct Add {
+    /// Whether to add; else to write.
+    to: bool,
+}
+
+impl InplaceOp2 for Add {
     fn name(&self) -> &'static str {
         "add gradients"
     }
@@ -124,7 +235,8 @@ impl InplaceOp2 for AddAssign {
     ) -> Result<()> {
         by_dtype!("add gradients", theirs.dtype(), T => {
             let mine = contiguous_mut::<T>(mine, mine_layout)?;
-            add(mine, contiguous(theirs, theirs_layout)?);
+            let theirs = contiguous(theirs, theirs_layout)?;
+            if self.to { add_to(mine, theirs) } else { mine.copy_from_slice(theirs) }
             Ok(())
         })
     }
@@ -142,14 +254,6 @@ impl InplaceOp1 for Scale {
             scale::<T>(contiguous_mut(x, layout)?, self.0);
             Ok(())
         })
-    }
-}
-
-vectorised! {
-    fn add<'a, T, S>(mine: &'a mut [T], theirs: &'a [T]) {
-        for (mine, &theirs) in mine.iter_mut().zip(theirs) {
-            *mine += theirs;
-        }
     }
 }
 

@@ -1,13 +1,18 @@
 //! Reading tensors on the CPU as slices.
 
 use crate::real::Real;
-use crate::{OpsError, Result};
+use crate::{OpsError, Result, composed};
 use candle_core::{CpuStorage, DType, Layout, Storage, Tensor};
 use std::ops::Deref;
 
-/// True for the devices and dtypes the fused operations are written for.
-pub(crate) fn is_fusable(x: &Tensor) -> bool {
+/// True for the devices and dtypes the kernels are written for.
+pub(crate) fn on_host(x: &Tensor) -> bool {
     x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)
+}
+
+/// True if the fused form of an operation runs, false if the composed one does.
+pub(crate) fn is_fusable(x: &Tensor) -> bool {
+    on_host(x) && !composed::is_forced()
 }
 
 /// Runs an expression with `T` the element type of a tensor, f32 or f64.
@@ -96,6 +101,11 @@ impl Rows4 {
             }
             _ => None,
         }
+    }
+
+    /// Those of a contiguous tensor.
+    pub(crate) fn contiguous((_, b, c, d): (usize, usize, usize, usize)) -> Self {
+        Self { start: 0, strides: [b * c * d, c * d, d] }
     }
 
     /// Where row `(a, b, c)` begins in the storage.

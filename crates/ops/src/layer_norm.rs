@@ -7,12 +7,12 @@
 //! ∂w_i = Σ_rows ∂y_i n_i      ∂b_i = Σ_rows ∂y_i
 //! ```
 
-use crate::host::{Host, by_dtype, contiguous, is_fusable};
+use crate::fused::{Fused, Kept, Sinks, View, apply};
+use crate::host::is_fusable;
 use crate::real::Real;
 use crate::vector::{sum, sum2, vectorised};
 use crate::{OpsError, Result, composed};
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor, WithDType};
+use candle_core::{Shape, Tensor};
 
 /// `(x − mean) / √(var + eps) · weight + bias` over the last dimension; x `(…, D)`, weight and
 /// bias `(D)`. The variance is the biased one.
@@ -26,10 +26,10 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) 
     }
     let x = x.contiguous()?;
     let weight = weight.contiguous()?;
-    let op = LayerNorm { eps };
+    let op = LayerNorm { eps, moments: Kept::default() };
     match bias {
-        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, op),
-        None => x.apply_op2(&weight, op),
+        Some(bias) => apply(op, &[&x, &weight, &bias.contiguous()?]),
+        None => apply(op, &[&x, &weight]),
     }
 }
 
@@ -55,101 +55,48 @@ pub(crate) fn check_vector(
 
 struct LayerNorm {
     eps: f64,
+    /// Mean and 1/√(var + eps) of each row, `(rows, 2)`.
+    moments: Kept,
 }
 
-impl LayerNorm {
-    fn forward(
-        &self,
-        (x, layout): (&CpuStorage, &Layout),
-        weight: (&CpuStorage, &Layout),
-        bias: Option<(&CpuStorage, &Layout)>,
-    ) -> Result<(CpuStorage, Shape)> {
-        by_dtype!("layer_norm", x.dtype(), T => {
-            let bias = bias.map(|(s, l)| contiguous::<T>(s, l)).transpose()?;
-            let weight = contiguous::<T>(weight.0, weight.1)?;
-            let y = forward::<T>(contiguous(x, layout)?, weight, bias, self.eps);
-            Ok((T::to_cpu_storage_owned(y), layout.shape().clone()))
-        })
-    }
-
-    fn backward(&self, x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<[Tensor; 3]> {
-        let grad = grad.contiguous()?;
-        let (hx, hw, hg) = (Host::new(x), Host::new(weight), Host::new(&grad));
-        by_dtype!("layer_norm", x.dtype(), T => {
-            let [dx, dw, db] = backward::<T>(hx.slice()?, hw.slice()?, hg.slice()?, self.eps);
-            Ok([
-                Tensor::from_vec(dx, x.shape(), x.device())?,
-                Tensor::from_vec(dw, weight.shape(), x.device())?,
-                Tensor::from_vec(db, weight.shape(), x.device())?,
-            ])
-        })
-    }
-}
-
-impl CustomOp3 for LayerNorm {
+impl Fused for LayerNorm {
     fn name(&self) -> &'static str {
         "layer_norm"
     }
 
-    fn cpu_fwd(
+    fn forward<T: Real>(&self, inputs: &[View<'_, T>], keep: bool) -> Result<(Vec<T>, Shape)> {
+        let (x, weight) = (&inputs[0], inputs[1].contiguous()?);
+        let bias = inputs.get(2).map(View::contiguous).transpose()?;
+        let mut y = vec![T::ZERO; x.shape().elem_count()];
+        let mut moments = vec![[T::ZERO; 2]; x.rows().0];
+        forward::<T>(x.contiguous()?, weight, bias, self.eps, &mut y, &mut moments);
+        if keep {
+            self.moments.set(moments.into_flattened());
+        }
+        Ok((y, x.shape().clone()))
+    }
+
+    fn backward<T: Real>(
         &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        w: &CpuStorage,
-        wl: &Layout,
-        b: &CpuStorage,
-        bl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        self.forward((x, xl), (w, wl), Some((b, bl)))
+        inputs: &[View<'_, T>],
+        _: &[T],
+        grad: &mut [T],
+        sinks: &mut Sinks<'_, T>,
+    ) -> Result<()> {
+        let (x, weight) = (inputs[0].contiguous()?, inputs[1].contiguous()?);
+        let (moments, _) = self.moments.get::<T>(self.name())?.as_chunks::<2>();
+        if let Some(sink) = sinks.get_mut(2).and_then(Option::take) {
+            column_sums(grad, sink.summed());
+        }
+        if let Some(sink) = sinks[1].take() {
+            weight_gradient(x, grad, moments, sink.summed());
+        }
+        if let Some(sink) = sinks[0].take() {
+            let (dx, accumulate) = sink.open();
+            input_gradient(x, weight, grad, moments, dx, accumulate);
+        }
+        Ok(())
     }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        _bias: &Tensor,
-        _y: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [dx, dw, db] = self.backward(x, weight, grad)?;
-        Ok((Some(dx), Some(dw), Some(db)))
-    }
-}
-
-impl CustomOp2 for LayerNorm {
-    fn name(&self) -> &'static str {
-        "layer_norm without bias"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        w: &CpuStorage,
-        wl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        self.forward((x, xl), (w, wl), None)
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        _y: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let [dx, dw, _] = self.backward(x, weight, grad)?;
-        Ok((Some(dx), Some(dw)))
-    }
-}
-
-/// Mean and 1/√(var + eps) of a row; the variance from centred values, in a second pass.
-#[inline(always)]
-fn moments<T: Real>(row: &[T], eps: f64) -> (T, T) {
-    let share = T::real(1.0 / row.len() as f64);
-    let mean = sum(row, |x| x) * share;
-    let variance = sum(row, |x| (x - mean) * (x - mean)) * share;
-    (mean, T::ONE / (variance + T::real(eps)).sqrt())
 }
 
 vectorised! {
@@ -158,52 +105,84 @@ vectorised! {
         weight: &'a [T],
         bias: Option<&'a [T]>,
         eps: f64,
-    ) -> Vec<T> {
-        let mut y = vec![T::ZERO; x.len()];
+        y: &'a mut [T],
+        moments: &'a mut [[T; 2]],
+    ) {
         let d = weight.len().max(1);
-        for (y, x) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
-            let (mean, scale) = moments(x, eps);
-            for (y, (&x, &w)) in y.iter_mut().zip(x.iter().zip(weight)) {
-                *y = (x - mean) * scale * w;
-            }
-            if let Some(bias) = bias {
-                for (y, &b) in y.iter_mut().zip(bias) {
-                    *y += b;
+        let share = T::real(1.0 / d as f64);
+        let eps = T::real(eps);
+        for ((y, x), moments) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(moments) {
+            let mean = sum(x, |x| x) * share;
+            // From centred values, in a second pass: no difference of large numbers.
+            let variance = sum(x, |x| (x - mean) * (x - mean)) * share;
+            let scale = T::ONE / (variance + eps).sqrt();
+            *moments = [mean, scale];
+            match bias {
+                Some(bias) => {
+                    for ((y, &x), (&w, &b)) in y.iter_mut().zip(x).zip(weight.iter().zip(bias)) {
+                        *y = (x - mean) * scale * w + b;
+                    }
+                }
+                None => {
+                    for ((y, &x), &w) in y.iter_mut().zip(x).zip(weight) {
+                        *y = (x - mean) * scale * w;
+                    }
                 }
             }
         }
-        y
     }
 }
 
 vectorised! {
-    fn backward<'a, T, S>(x: &'a [T], weight: &'a [T], grad: &'a [T], eps: f64) -> [Vec<T>; 3] {
+    fn column_sums<'a, T, S>(grad: &'a [T], db: &'a mut [T]) {
+        for grad in grad.chunks_exact(db.len().max(1)) {
+            for (db, &g) in db.iter_mut().zip(grad) {
+                *db += g;
+            }
+        }
+    }
+}
+
+vectorised! {
+    fn weight_gradient<'a, T, S>(x: &'a [T], grad: &'a [T], moments: &'a [[T; 2]], dw: &'a mut [T]) {
+        let d = dw.len().max(1);
+        for ((x, grad), &[mean, scale]) in x.chunks_exact(d).zip(grad.chunks_exact(d)).zip(moments) {
+            for (dw, (&x, &g)) in dw.iter_mut().zip(x.iter().zip(grad)) {
+                *dw += g * ((x - mean) * scale);
+            }
+        }
+    }
+}
+
+vectorised! {
+    fn input_gradient<'a, T, S>(
+        x: &'a [T],
+        weight: &'a [T],
+        grad: &'a [T],
+        moments: &'a [[T; 2]],
+        dx: &'a mut [T],
+        accumulate: bool,
+    ) {
         let d = weight.len().max(1);
         let share = T::real(1.0 / d as f64);
-        let mut dx = vec![T::ZERO; x.len()];
-        let mut dw = vec![T::ZERO; weight.len()];
-        let mut db = vec![T::ZERO; weight.len()];
-        let mut n = vec![T::ZERO; d];
         let mut h = vec![T::ZERO; d];
-        let rows = x.chunks_exact(d).zip(grad.chunks_exact(d));
-        for (dx, (x, grad)) in dx.chunks_exact_mut(d).zip(rows) {
-            let (mean, scale) = moments(x, eps);
-            for (n, &x) in n.iter_mut().zip(x) {
-                *n = (x - mean) * scale;
-            }
+        let rows = x.chunks_exact(d).zip(grad.chunks_exact(d)).zip(moments);
+        for (dx, ((x, grad), &[mean, scale])) in dx.chunks_exact_mut(d).zip(rows) {
             for (h, (&g, &w)) in h.iter_mut().zip(grad.iter().zip(weight)) {
                 *h = g * w;
             }
-            for ((dw, db), (&n, &g)) in dw.iter_mut().zip(&mut db).zip(n.iter().zip(grad)) {
-                *dw += g * n;
-                *db += g;
-            }
             let mean_h = sum(&h, |h| h) * share;
-            let mean_hn = sum2(&h, &n, |h, n| h * n) * share;
-            for (dx, (&h, &n)) in dx.iter_mut().zip(h.iter().zip(&n)) {
-                *dx = (h - mean_h - n * mean_hn) * scale;
+            let mean_hn = sum2(&h, x, |h, x| h * ((x - mean) * scale)) * share;
+            let slope = |x: T, h: T| (h - mean_h - (x - mean) * scale * mean_hn) * scale;
+            if accumulate {
+                for (dx, (&x, &h)) in dx.iter_mut().zip(x.iter().zip(&h)) {
+                    *dx += slope(x, h);
+                }
+            } else {
+                for (dx, (&x, &h)) in dx.iter_mut().zip(x.iter().zip(&h)) {
+                    *dx = slope(x, h);
+                }
             }
         }
-        [dx, dw, db]
     }
 }

@@ -21,6 +21,10 @@ pub(crate) trait Real: WithDType + Neg<Output = Self> + Default {
     fn sqrt(self) -> Self;
     /// The elements of a storage, to be changed in place.
     fn slice_mut(storage: &mut CpuStorage) -> Result<&mut [Self]>;
+    /// The elements of a storage.
+    fn vector(storage: CpuStorage) -> Result<Vec<Self>>;
+    /// How many elements a storage has room for, if it is of this type.
+    fn capacity(storage: &CpuStorage) -> Option<usize>;
     /// `self · a + b` with one rounding; only fast where the processor has the instruction.
     fn mul_add(self, a: Self, b: Self) -> Self;
 }
@@ -58,6 +62,21 @@ macro_rules! real {
                         "an operation in place met another dtype than ",
                         stringify!($dtype)
                     ))),
+                }
+            }
+            fn vector(storage: CpuStorage) -> Result<Vec<Self>> {
+                match storage {
+                    CpuStorage::$dtype(values) => Ok(values),
+                    _ => Err(candle_core::Error::msg(concat!(
+                        "a gradient has another dtype than ",
+                        stringify!($dtype)
+                    ))),
+                }
+            }
+            fn capacity(storage: &CpuStorage) -> Option<usize> {
+                match storage {
+                    CpuStorage::$dtype(values) => Some(values.capacity()),
+                    _ => None,
                 }
             }
             #[inline(always)]

@@ -5,13 +5,13 @@
 //! ∂x_i = (h_i − n_i mean(h n)) / √(mean x² + eps)      ∂w_i = Σ_rows ∂y_i n_i
 //! ```
 
-use crate::host::{Host, by_dtype, contiguous, is_fusable};
+use crate::fused::{Fused, Kept, Sinks, View, apply};
+use crate::host::is_fusable;
 use crate::layer_norm::check_vector;
 use crate::real::Real;
 use crate::vector::{sum, sum2, vectorised};
 use crate::{Result, composed};
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor, WithDType};
+use candle_core::{Shape, Tensor};
 
 /// `x / √(mean x² + eps) · weight` over the last dimension; x `(…, D)`, weight `(D)`.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
@@ -19,91 +19,104 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     if !is_fusable(x) {
         return composed::rms_norm(x, weight, eps);
     }
-    x.contiguous()?.apply_op2(&weight.contiguous()?, RmsNorm { eps })
+    apply(RmsNorm { eps, scales: Kept::default() }, &[&x.contiguous()?, &weight.contiguous()?])
 }
 
 struct RmsNorm {
     eps: f64,
+    /// 1/√(mean x² + eps) of each row.
+    scales: Kept,
 }
 
-impl CustomOp2 for RmsNorm {
+impl Fused for RmsNorm {
     fn name(&self) -> &'static str {
         "rms_norm"
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        w: &CpuStorage,
-        wl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        by_dtype!("rms_norm", x.dtype(), T => {
-            let y = forward::<T>(contiguous(x, xl)?, contiguous(w, wl)?, self.eps);
-            Ok((T::to_cpu_storage_owned(y), xl.shape().clone()))
-        })
+    fn forward<T: Real>(&self, inputs: &[View<'_, T>], keep: bool) -> Result<(Vec<T>, Shape)> {
+        let x = &inputs[0];
+        let mut y = vec![T::ZERO; x.shape().elem_count()];
+        let mut scales = vec![T::ZERO; x.rows().0];
+        forward::<T>(x.contiguous()?, inputs[1].contiguous()?, self.eps, &mut y, &mut scales);
+        if keep {
+            self.scales.set(scales);
+        }
+        Ok((y, x.shape().clone()))
     }
 
-    fn bwd(
+    fn backward<T: Real>(
         &self,
-        x: &Tensor,
-        weight: &Tensor,
-        _y: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let grad = grad.contiguous()?;
-        let (hx, hw, hg) = (Host::new(x), Host::new(weight), Host::new(&grad));
-        by_dtype!("rms_norm", x.dtype(), T => {
-            let [dx, dw] = backward::<T>(hx.slice()?, hw.slice()?, hg.slice()?, self.eps);
-            Ok((
-                Some(Tensor::from_vec(dx, x.shape(), x.device())?),
-                Some(Tensor::from_vec(dw, weight.shape(), x.device())?),
-            ))
-        })
+        inputs: &[View<'_, T>],
+        _: &[T],
+        grad: &mut [T],
+        sinks: &mut Sinks<'_, T>,
+    ) -> Result<()> {
+        let (x, weight) = (inputs[0].contiguous()?, inputs[1].contiguous()?);
+        let scales = self.scales.get::<T>(self.name())?;
+        if let Some(sink) = sinks[1].take() {
+            weight_gradient(x, grad, scales, sink.summed());
+        }
+        if let Some(sink) = sinks[0].take() {
+            let (dx, accumulate) = sink.open();
+            input_gradient(x, weight, grad, scales, dx, accumulate);
+        }
+        Ok(())
     }
-}
-
-#[inline(always)]
-fn scale_of<T: Real>(row: &[T], eps: f64) -> T {
-    let mean_square = sum(row, |x| x * x) * T::real(1.0 / row.len() as f64);
-    T::ONE / (mean_square + T::real(eps)).sqrt()
 }
 
 vectorised! {
-    fn forward<'a, T, S>(x: &'a [T], weight: &'a [T], eps: f64) -> Vec<T> {
-        let mut y = vec![T::ZERO; x.len()];
+    fn forward<'a, T, S>(x: &'a [T], weight: &'a [T], eps: f64, y: &'a mut [T], scales: &'a mut [T]) {
         let d = weight.len().max(1);
-        for (y, x) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
-            let scale = scale_of(x, eps);
+        let (share, eps) = (T::real(1.0 / d as f64), T::real(eps));
+        for ((y, x), kept) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(scales) {
+            let scale = T::ONE / (sum(x, |x| x * x) * share + eps).sqrt();
+            *kept = scale;
             for (y, (&x, &w)) in y.iter_mut().zip(x.iter().zip(weight)) {
                 *y = x * scale * w;
             }
         }
-        y
     }
 }
 
 vectorised! {
-    fn backward<'a, T, S>(x: &'a [T], weight: &'a [T], grad: &'a [T], eps: f64) -> [Vec<T>; 2] {
-        let d = weight.len().max(1);
-        let mut dx = vec![T::ZERO; x.len()];
-        let mut dw = vec![T::ZERO; weight.len()];
-        let mut h = vec![T::ZERO; d];
-        let rows = x.chunks_exact(d).zip(grad.chunks_exact(d));
-        for (dx, (x, grad)) in dx.chunks_exact_mut(d).zip(rows) {
-            let scale = scale_of(x, eps);
-            for (h, (&g, &w)) in h.iter_mut().zip(grad.iter().zip(weight)) {
-                *h = g * w;
-            }
+    fn weight_gradient<'a, T, S>(x: &'a [T], grad: &'a [T], scales: &'a [T], dw: &'a mut [T]) {
+        let d = dw.len().max(1);
+        for ((x, grad), &scale) in x.chunks_exact(d).zip(grad.chunks_exact(d)).zip(scales) {
             for (dw, (&x, &g)) in dw.iter_mut().zip(x.iter().zip(grad)) {
                 *dw += g * (x * scale);
             }
+        }
+    }
+}
+
+vectorised! {
+    fn input_gradient<'a, T, S>(
+        x: &'a [T],
+        weight: &'a [T],
+        grad: &'a [T],
+        scales: &'a [T],
+        dx: &'a mut [T],
+        accumulate: bool,
+    ) {
+        let d = weight.len().max(1);
+        let share = T::real(1.0 / d as f64);
+        let mut h = vec![T::ZERO; d];
+        let rows = x.chunks_exact(d).zip(grad.chunks_exact(d)).zip(scales);
+        for (dx, ((x, grad), &scale)) in dx.chunks_exact_mut(d).zip(rows) {
+            for (h, (&g, &w)) in h.iter_mut().zip(grad.iter().zip(weight)) {
+                *h = g * w;
+            }
             // mean(h n) · n, with n = scale · x
-            let dot = sum2(&h, x, |h, x| h * x) * scale * scale * T::real(1.0 / d as f64);
-            for (dx, (&h, &x)) in dx.iter_mut().zip(h.iter().zip(x)) {
-                *dx = (h - x * dot) * scale;
+            let dot = sum2(&h, x, |h, x| h * x) * scale * scale * share;
+            if accumulate {
+                for (dx, (&x, &h)) in dx.iter_mut().zip(x.iter().zip(&h)) {
+                    *dx += (h - x * dot) * scale;
+                }
+            } else {
+                for (dx, (&x, &h)) in dx.iter_mut().zip(x.iter().zip(&h)) {
+                    *dx = (h - x * dot) * scale;
+                }
             }
         }
-        [dx, dw]
     }
 }

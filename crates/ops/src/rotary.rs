@@ -5,11 +5,12 @@
 //! ```
 //! The backward pass is the same rotation by −θ.
 
-use crate::host::{Host, Rows4, by_dtype, is_fusable, with_rows};
+use crate::fused::{Fused, Sinks, View, apply};
+use crate::host::{Host, Rows4, is_fusable, with_rows};
+use crate::real::Real;
 use crate::vector::vectorised;
 use crate::{OpsError, Result, composed};
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
+use candle_core::{Shape, Tensor};
 
 /// Which dimensions form a rotating pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,71 +51,83 @@ pub fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor, layout: RotaryLayout) -> R
         cos: cos.to_dtype(x.dtype())?.contiguous()?,
         sin: sin.to_dtype(x.dtype())?.contiguous()?,
         layout,
-        backwards: false,
+        dims: x.dims4()?,
     };
-    with_rows(x)?.apply_op1(op)
+    apply(op, &[&with_rows(x)?])
 }
 
 struct Rotate {
     cos: Tensor,
     sin: Tensor,
     layout: RotaryLayout,
-    backwards: bool,
+    dims: (usize, usize, usize, usize),
 }
 
-impl CustomOp1 for Rotate {
+impl Rotate {
+    /// Turns the rows of x by ±θ into y.
+    fn turn<T: Real>(&self, x: &[T], rows: Rows4, y: &mut [T], direction: f64, accumulate: bool) -> Result<()> {
+        let (cos, sin) = (Host::new(&self.cos), Host::new(&self.sin));
+        let by_row = self.cos.dim(0)? > 1;
+        let angles = Angles { cos: cos.slice()?, sin: sin.slice()?, by_row, layout: self.layout };
+        turn::<T>(x, rows, self.dims, angles, direction, y, accumulate);
+        Ok(())
+    }
+}
+
+impl Fused for Rotate {
+    const READS_INPUTS: bool = false;
+
     fn name(&self) -> &'static str {
         "rotate"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let dims = layout.shape().dims4()?;
-        let rows =
-            Rows4::new(layout).ok_or_else(|| candle_core::Error::RequiresContiguous { op: "rotate" }.bt())?;
-        let (cos, sin) = (Host::new(&self.cos), Host::new(&self.sin));
-        by_dtype!("rotate", x.dtype(), T => {
-            let y = turn::<T>(
-                x.as_slice()?,
-                rows,
-                dims,
-                cos.slice()?,
-                sin.slice()?,
-                self.cos.dim(0)? > 1,
-                self.layout,
-                if self.backwards { -1.0 } else { 1.0 },
-            );
-            Ok((T::to_cpu_storage_owned(y), layout.shape().clone()))
-        })
+    fn forward<T: Real>(&self, inputs: &[View<'_, T>], _: bool) -> Result<(Vec<T>, Shape)> {
+        let shape = inputs[0].shape().clone();
+        let (x, rows) = inputs[0].rows4()?;
+        let mut y = vec![T::ZERO; shape.elem_count()];
+        self.turn(x, rows, &mut y, 1.0, false)?;
+        Ok((y, shape))
     }
 
-    fn bwd(&self, _x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let inverse = Rotate {
-            cos: self.cos.clone(),
-            sin: self.sin.clone(),
-            layout: self.layout,
-            backwards: !self.backwards,
-        };
-        Ok(Some(with_rows(grad)?.apply_op1_no_bwd(&inverse)?))
+    fn backward<T: Real>(
+        &self,
+        _: &[View<'_, T>],
+        _: &[T],
+        grad: &mut [T],
+        sinks: &mut Sinks<'_, T>,
+    ) -> Result<()> {
+        if let Some(sink) = sinks[0].take() {
+            let (dx, accumulate) = sink.open();
+            self.turn(grad, Rows4::contiguous(self.dims), dx, -1.0, accumulate)?;
+        }
+        Ok(())
     }
 }
 
+/// Cosines and sines `(B or 1, T, R/2)`.
+struct Angles<'a, T> {
+    cos: &'a [T],
+    sin: &'a [T],
+    by_row: bool,
+    layout: RotaryLayout,
+}
+
 vectorised! {
-    #[expect(clippy::too_many_arguments)]
     fn turn<'a, T, S>(
         x: &'a [T],
         rows: Rows4,
         dims: (usize, usize, usize, usize),
-        cos: &'a [T], // (B or 1, T, R/2)
-        sin: &'a [T],
-        by_row: bool,
-        layout: RotaryLayout,
+        angles: Angles<'a, T>,
         direction: f64,
-    ) -> Vec<T> {
+        y: &'a mut [T],
+        accumulate: bool,
+    ) {
         let (b, t, h, k) = dims;
+        let Angles { cos, sin, by_row, layout } = angles;
         let angle_rows = if by_row { b * t } else { t };
         let half = cos.len() / angle_rows.max(1);
         let direction = T::real(direction);
-        let mut y = vec![T::ZERO; b * t * h * k];
+        let mut turned = vec![T::ZERO; k];
         for batch in 0..b {
             for place in 0..t {
                 let angle = half * if by_row { batch * t + place } else { place };
@@ -122,13 +135,11 @@ vectorised! {
                 for head in 0..h {
                     let from = rows.at(batch, place, head);
                     let x = &x[from..from + k];
-                    let to = ((batch * t + place) * h + head) * k;
-                    let y = &mut y[to..to + k];
-                    y[2 * half..].copy_from_slice(&x[2 * half..]);
+                    turned[2 * half..].copy_from_slice(&x[2 * half..]);
                     match layout {
                         RotaryLayout::HalfSplit => {
                             let (x1, x2) = (&x[..half], &x[half..2 * half]);
-                            let (y1, y2) = y[..2 * half].split_at_mut(half);
+                            let (y1, y2) = turned[..2 * half].split_at_mut(half);
                             for i in 0..half {
                                 let s = direction * sin[i];
                                 y1[i] = x1[i] * cos[i] - x2[i] * s;
@@ -136,16 +147,24 @@ vectorised! {
                             }
                         }
                         RotaryLayout::Interleaved => {
-                            let pairs = x.as_chunks::<2>().0.iter().zip(y.as_chunks_mut::<2>().0);
+                            let pairs = x.as_chunks::<2>().0.iter().zip(turned.as_chunks_mut::<2>().0);
                             for (([x1, x2], y), (&c, &s)) in pairs.zip(cos.iter().zip(sin)) {
                                 let s = direction * s;
                                 *y = [*x1 * c - *x2 * s, *x1 * s + *x2 * c];
                             }
                         }
                     }
+                    let to = ((batch * t + place) * h + head) * k;
+                    let y = &mut y[to..to + k];
+                    if accumulate {
+                        for (y, &turned) in y.iter_mut().zip(&turned) {
+                            *y += turned;
+                        }
+                    } else {
+                        y.copy_from_slice(&turned);
+                    }
                 }
             }
         }
-        y
     }
 }

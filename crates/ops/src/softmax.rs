@@ -4,67 +4,71 @@
 //! p_i = exp(x_i − max x) / Σ_j exp(x_j − max x)        ∂x_i = p_i (∂p_i − Σ_j ∂p_j p_j)
 //! ```
 
-use crate::host::{Host, by_dtype, contiguous, is_fusable};
+use crate::fused::{Fused, Sinks, View, apply};
+use crate::host::is_fusable;
+use crate::real::Real;
 use crate::vector::{softmax_row, sum2, vectorised};
 use crate::{Result, composed};
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
+use candle_core::{Shape, Tensor};
 
 /// Softmax over the last dimension, shifted by the maximum. A row of nothing but −∞ gives zeros.
 pub fn softmax(x: &Tensor) -> Result<Tensor> {
     if !is_fusable(x) || x.rank() == 0 {
         return composed::softmax(x);
     }
-    x.contiguous()?.apply_op1(Softmax)
+    apply(Softmax { columns: x.dims().last().copied().unwrap_or(1) }, &[&x.contiguous()?])
 }
 
-struct Softmax;
+struct Softmax {
+    columns: usize,
+}
 
-impl CustomOp1 for Softmax {
+impl Fused for Softmax {
+    const READS_INPUTS: bool = false;
+    const READS_OUTPUT: bool = true;
+
     fn name(&self) -> &'static str {
         "softmax"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let columns = layout.dims().last().copied().unwrap_or(1);
-        by_dtype!("softmax", x.dtype(), T => {
-            let p = forward::<T>(contiguous(x, layout)?, columns);
-            Ok((T::to_cpu_storage_owned(p), layout.shape().clone()))
-        })
+    fn forward<T: Real>(&self, inputs: &[View<'_, T>], _: bool) -> Result<(Vec<T>, Shape)> {
+        let mut p = inputs[0].contiguous()?.to_vec();
+        forward::<T>(&mut p, self.columns);
+        Ok((p, inputs[0].shape().clone()))
     }
 
-    fn bwd(&self, x: &Tensor, p: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let columns = x.dims().last().copied().unwrap_or(1);
-        let grad = grad.contiguous()?;
-        let (hp, hg) = (Host::new(p), Host::new(&grad));
-        by_dtype!("softmax", x.dtype(), T => {
-            let dx = backward::<T>(hp.slice()?, hg.slice()?, columns);
-            Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
-        })
+    fn backward<T: Real>(
+        &self,
+        _: &[View<'_, T>],
+        p: &[T],
+        grad: &mut [T],
+        sinks: &mut Sinks<'_, T>,
+    ) -> Result<()> {
+        if let Some(sink) = sinks[0].take() {
+            backward::<T>(p, grad, self.columns);
+            sink.add(grad);
+        }
+        Ok(())
     }
 }
 
 vectorised! {
-    fn forward<'a, T, S>(x: &'a [T], columns: usize) -> Vec<T> {
-        let mut p = x.to_vec();
+    fn forward<'a, T, S>(p: &'a mut [T], columns: usize) {
         for row in p.chunks_exact_mut(columns.max(1)) {
             softmax_row(row);
         }
-        p
     }
 }
 
 vectorised! {
-    fn backward<'a, T, S>(p: &'a [T], grad: &'a [T], columns: usize) -> Vec<T> {
+    /// ∂x in place of ∂p.
+    fn backward<'a, T, S>(p: &'a [T], grad: &'a mut [T], columns: usize) {
         let columns = columns.max(1);
-        let mut dx = vec![T::ZERO; p.len()];
-        let rows = p.chunks_exact(columns).zip(grad.chunks_exact(columns));
-        for (dx, (p, grad)) in dx.chunks_exact_mut(columns).zip(rows) {
+        for (grad, p) in grad.chunks_exact_mut(columns).zip(p.chunks_exact(columns)) {
             let dot = sum2(p, grad, |p, g| p * g);
-            for (dx, (&p, &g)) in dx.iter_mut().zip(p.iter().zip(grad)) {
-                *dx = p * (g - dot);
+            for (g, &p) in grad.iter_mut().zip(p) {
+                *g = p * (*g - dot);
             }
         }
-        dx
     }
 }

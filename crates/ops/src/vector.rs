@@ -41,6 +41,39 @@ macro_rules! vectorised {
 }
 pub(crate) use vectorised;
 
+vectorised! {
+    /// `x += y`, element by element.
+    pub(crate) fn add_to<'a, T, S>(x: &'a mut [T], y: &'a [T]) {
+        for (x, &y) in x.iter_mut().zip(y) {
+            *x += y;
+        }
+    }
+}
+
+vectorised! {
+    /// `x *= y`, element by element.
+    pub(crate) fn mul_to<'a, T, S>(x: &'a mut [T], y: &'a [T]) {
+        for (x, &y) in x.iter_mut().zip(y) {
+            *x *= y;
+        }
+    }
+}
+
+vectorised! {
+    /// `x = a y`, or `x += a y`.
+    pub(crate) fn scaled_to<'a, T, S>(x: &'a mut [T], y: &'a [T], a: T, accumulate: bool) {
+        if accumulate {
+            for (x, &y) in x.iter_mut().zip(y) {
+                *x += a * y;
+            }
+        } else {
+            for (x, &y) in x.iter_mut().zip(y) {
+                *x = a * y;
+            }
+        }
+    }
+}
+
 /// eˣ within 2 units in the last place, subnormal results within one of their steps.
 ///
 /// `x = n ln 2 + r`, `|r| ≤ ln 2 / 2`; eʳ by the polynomial of Cephes (Moshier), 2ⁿ by its bits,

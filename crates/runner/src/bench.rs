@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::config::SetLoss;
 use crate::error::Result;
-use crate::step::TrainingStep;
+use crate::step::{StepMemory, TrainingStep};
 
 /// What to time.
 pub struct Bench {
@@ -106,6 +106,7 @@ impl Bench {
         let (tokens, labels) = (draw(), Labels::Classes(draw()));
         let batch = Batch { rows: self.batch, len: self.seq_len, tokens, labels };
 
+        let memory = StepMemory::default();
         let mut index = 0;
         let mut step = || -> Result<f64> {
             let mut rng = streams.rng("places", index);
@@ -117,9 +118,11 @@ impl Bench {
                 set_loss: SetLoss::CrossEntropy,
                 threads: self.threads,
                 device: &device,
+                memory: &memory,
             };
             let result = step.run(&batch, &places, index)?;
             optimizer.step(&result.gradients, 1e-3)?;
+            memory.give_back(result.gradients);
             index += 1;
             Ok(result.loss)
         };

@@ -68,12 +68,14 @@ impl Feed {
         masks: Option<&Dropout>,
         observer: &mut O,
     ) -> Result<Tensor> {
-        let hidden = model.hidden(&self.tokens, places, masks, observer)?.flatten_to(1)?; // (B·T, D)
+        let hidden = model.hidden(&self.tokens, places, masks, observer)?; // (B, T, D)
+        let (b, t, d) = hidden.dims3()?;
+        let hidden = ops::reshape(&hidden, (b * t, d))?;
         let positions = match &self.targets {
             Targets::Classes { positions, .. } | Targets::Sets { positions, .. } => positions,
         };
         match positions {
-            Some(positions) => Ok(model.logits(&hidden.index_select(positions, 0)?)?),
+            Some(positions) => Ok(model.logits(&ops::embedding(positions, &hidden)?)?),
             None => Ok(model.logits(&hidden)?),
         }
     }

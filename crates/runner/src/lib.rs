@@ -29,5 +29,5 @@ pub use error::{Result, RunError};
 pub use evaluate::BaselineCache;
 pub use execute::{Ended, Execution};
 pub use progress::{Event, Progress, Silent};
-pub use step::{StepResult, TrainingStep, micro_batch_rows};
+pub use step::{StepMemory, StepResult, TrainingStep, micro_batch_rows};
 pub use train::{Resources, run};

@@ -5,18 +5,19 @@
 //! added in order. Threads take whole lanes. How the work is cut and summed depends on the configuration alone, so
 //! one thread and sixteen give the same bytes.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use attnlab_hooks::NoHooks;
 use attnlab_model::{Dropout, Mlp, ModelConfig, Transformer};
-use attnlab_ops::{Gradients, Parameters, Streams};
+use attnlab_ops::{Gradients, Parameters, Streams, Tape};
 use attnlab_positions::Places;
 use attnlab_tasks::Batch;
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 
 use crate::config::SetLoss;
-use crate::error::{Result, RunError};
+use crate::error::Result;
 use crate::feed::Feed;
 
 /// Independent sums of gradients: the most threads that a step can use.
@@ -47,7 +48,35 @@ pub(crate) fn activation_bytes(config: &ModelConfig) -> f64 {
     4.0 * (a.n_layers as f64 * block as f64 + 2.0 * config.n_outputs as f64)
 }
 
-/// Loss and gradient of one batch. `labels` is their number in the whole batch.
+/// The memory of training steps, used again from one to the next.
+#[derive(Default)]
+pub struct StepMemory {
+    tapes: Mutex<Vec<Tape>>,
+    sums: Mutex<Vec<Gradients>>,
+}
+
+impl StepMemory {
+    /// Takes back the gradients of a step that has been made.
+    pub fn give_back(&self, gradients: Gradients) {
+        lock(&self.sums).push(gradients);
+    }
+
+    fn tape(&self, parameters: &Parameters) -> Tape {
+        lock(&self.tapes).pop().unwrap_or_else(|| Tape::new(parameters))
+    }
+
+    fn sum(&self, parameters: &Parameters) -> Result<Gradients> {
+        match lock(&self.sums).pop() {
+            Some(mut sum) => {
+                sum.clear();
+                Ok(sum)
+            }
+            None => Ok(Gradients::none(parameters)?),
+        }
+    }
+}
+
+/// Loss and gradient of a batch.
 pub struct TrainingStep<'a> {
     /// The model.
     pub model: &'a Transformer,
@@ -61,6 +90,8 @@ pub struct TrainingStep<'a> {
     pub threads: usize,
     /// Where tensors live.
     pub device: &'a Device,
+    /// What earlier steps allocated.
+    pub memory: &'a StepMemory,
 }
 
 impl TrainingStep<'_> {
@@ -70,97 +101,98 @@ impl TrainingStep<'_> {
         let count = batch.rows.div_ceil(rows);
         let lanes = LANES.min(count);
         let labels = batch.labelled().max(1) as f64;
-        let lane = |lane: usize| -> Result<(f64, Gradients)> {
-            let mut sum = None;
-            for micro in (lane..count).step_by(lanes) {
-                let start = micro * rows;
-                let rows = rows.min(batch.rows - start);
-                sum = add(sum, self.micro_batch(batch, start, rows, places, step, micro, labels)?)?;
+        let next = AtomicUsize::new(0);
+        let folded = Mutex::new(Folded::default());
+        let work = || {
+            let mut tape = self.memory.tape(self.parameters);
+            loop {
+                let lane = next.fetch_add(1, Ordering::Relaxed);
+                if lane >= lanes {
+                    break;
+                }
+                let micro_batches = (lane..count).step_by(lanes).map(|micro| Micro {
+                    index: (step << 20) | micro as u64,
+                    start: micro * rows,
+                    rows: rows.min(batch.rows - micro * rows),
+                });
+                let sum = self.lane(batch, places, labels, micro_batches, &mut tape);
+                lock(&folded).add(lane, sum, self.memory);
             }
-            sum.ok_or_else(no_rows)
+            lock(&self.memory.tapes).push(tape);
         };
-
-        let sum = run_lanes(lanes, self.threads, lane, |sum, result| add(sum, result?))?;
-        let (loss, gradients) = sum.ok_or_else(no_rows)?;
+        std::thread::scope(|scope| {
+            for _ in 1..self.threads.clamp(1, lanes.max(1)) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        let folded = folded.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let no_rows = || Err(candle_core::Error::msg("a batch without rows").into());
+        let (loss, gradients) = folded.sum.unwrap_or_else(no_rows)?;
         Ok(StepResult { loss, gradients })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one micro-batch is addressed by all of them")]
-    fn micro_batch(
+    /// Runs a lane's micro-batches in order and sums their losses and gradients.
+    fn lane(
         &self,
         batch: &Batch,
-        start: usize,
-        rows: usize,
         places: &Places,
-        step: u64,
-        micro: usize,
         labels: f64,
+        micro_batches: impl Iterator<Item = Micro>,
+        tape: &mut Tape,
     ) -> Result<(f64, Gradients)> {
-        let masks = Dropout::new(self.streams, (step << 20) | micro as u64);
-        let feed = Feed::new(batch, start, rows, self.device)?;
-        let logits = feed.logits(self.model, &places.slice_rows(start, rows), Some(&masks), &mut NoHooks)?;
-        let loss = (feed.loss(&logits, self.set_loss)? / labels)?;
-        let gradients = Gradients::collect(self.parameters, &loss.backward()?)?;
-        Ok((loss.to_dtype(DType::F64)?.to_scalar::<f64>()?, gradients))
+        let mut sum = self.memory.sum(self.parameters)?;
+        let mut losses = 0.0;
+        for micro in micro_batches {
+            let masks = Dropout::new(self.streams, micro.index);
+            let feed = Feed::new(batch, micro.start, micro.rows, self.device)?;
+            let places = places.slice_rows(micro.start, micro.rows);
+            let loss = tape.gradient(&mut sum, || -> Result<Tensor> {
+                let logits = feed.logits(self.model, &places, Some(&masks), &mut NoHooks)?;
+                Ok((feed.loss(&logits, self.set_loss)? / labels)?)
+            })?;
+            losses += loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        }
+        Ok((losses, sum))
     }
 }
 
-/// A running sum of losses and gradients, and one more.
-fn add(
-    sum: Option<(f64, Gradients)>,
-    (loss, gradients): (f64, Gradients),
-) -> Result<Option<(f64, Gradients)>> {
-    match sum {
-        None => Ok(Some((loss, gradients))),
-        Some((losses, mut summed)) => {
-            summed.add(&gradients)?;
-            Ok(Some((losses + loss, summed)))
+/// Some sequences of a batch.
+struct Micro {
+    /// Where its dropout masks are found.
+    index: u64,
+    start: usize,
+    rows: usize,
+}
+
+/// The sum over the lanes, in lane order. A lane that ends before those that come before it has to wait.
+#[derive(Default)]
+struct Folded {
+    sum: Option<Result<(f64, Gradients)>>,
+    next: usize,
+    waiting: BTreeMap<usize, Result<(f64, Gradients)>>,
+}
+
+impl Folded {
+    fn add(&mut self, lane: usize, result: Result<(f64, Gradients)>, memory: &StepMemory) {
+        self.waiting.insert(lane, result);
+        while let Some(result) = self.waiting.remove(&self.next) {
+            self.next += 1;
+            self.sum = Some(match (self.sum.take(), result) {
+                (None, first) => first,
+                (Some(Ok((losses, mut sum))), Ok((loss, gradients))) => {
+                    let added = sum.add(&gradients);
+                    memory.give_back(gradients);
+                    added.map(|()| (losses + loss, sum)).map_err(Into::into)
+                }
+                // The first lane to fail speaks for the step.
+                (Some(Err(error)), _) | (Some(Ok(_)), Err(error)) => Err(error),
+            });
         }
     }
 }
 
-fn no_rows() -> RunError {
-    candle_core::Error::msg("a batch without rows").into()
-}
-
-/// Runs `lane(0..lanes)` on at most `threads` threads and folds the results in lane order.
-fn run_lanes<T: Send, S>(
-    lanes: usize,
-    threads: usize,
-    lane: impl Fn(usize) -> T + Sync,
-    mut fold: impl FnMut(Option<S>, T) -> Result<Option<S>>,
-) -> Result<Option<S>> {
-    let mut sum = None;
-    let threads = threads.clamp(1, lanes.max(1));
-    if threads == 1 {
-        // One lane's gradients at a time, and not all of them.
-        for index in 0..lanes {
-            sum = fold(sum, lane(index))?;
-        }
-        return Ok(sum);
-    }
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::with_capacity(lanes));
-    let work = || {
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= lanes {
-                break;
-            }
-            let result = lane(index);
-            done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(work);
-        }
-        work();
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(index, _)| *index);
-    for (_, result) in done {
-        sum = fold(sum, result)?;
-    }
-    Ok(sum)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is pushed and popped is whole, even if a thread panicked.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

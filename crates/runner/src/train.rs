@@ -18,7 +18,7 @@ use crate::evaluate::{self, BaselineCache, Evaluator};
 use crate::look::Looker;
 use crate::progress::{Event, Progress};
 use crate::provenance;
-use crate::step::TrainingStep;
+use crate::step::{StepMemory, TrainingStep};
 
 /// With what a run is done. Nothing here but the device can change a result, and that only in the last bits.
 pub struct Resources<'a> {
@@ -144,6 +144,7 @@ struct Trainer<'a> {
     parameters: Parameters,
     model: Transformer,
     optimizer: AdamW,
+    memory: StepMemory,
     learning_rate: LearningRate,
     /// Training lengths that the task admits.
     lengths: Vec<usize>,
@@ -191,6 +192,7 @@ impl<'a> Trainer<'a> {
             parameters,
             model,
             optimizer,
+            memory: StepMemory::default(),
             learning_rate,
             lengths,
             state,
@@ -256,6 +258,7 @@ impl<'a> Trainer<'a> {
             set_loss: train.set_loss,
             threads: self.resources.threads,
             device: &self.resources.device,
+            memory: &self.memory,
         };
         let mut result = step.run(&batch, &places, index)?;
         let norm = match train.clip_norm {
@@ -267,6 +270,7 @@ impl<'a> Trainer<'a> {
         }
         let learning_rate = self.learning_rate.at(index as usize);
         self.optimizer.step(&result.gradients, learning_rate)?;
+        self.memory.give_back(result.gradients);
         self.state.step += 1;
         self.state.labels += batch.labelled() as u64;
         Ok(Ok(MetricLine {

@@ -86,7 +86,7 @@ impl Attention {
         let (b, t, _) = x.dims3()?;
         let point = |site| Point::block(site, self.layer);
         let heads = |projection: &Projection, heads| -> Result<Tensor> {
-            Ok(projection.forward(x)?.reshape((b, t, heads, self.head_dim))?)
+            Ok(ops::reshape(&projection.forward(x)?, (b, t, heads, self.head_dim))?)
         };
 
         let q = observe(observer, point(Site::Q), &heads(&self.query, self.n_heads)?)?; // (B, T, H, K)
@@ -211,7 +211,7 @@ impl Attention {
             }
         };
         match edited {
-            None => self.output.forward(&z.reshape((b, t, h * k))?),
+            None => self.output.forward(&ops::reshape(z, (b, t, h * k))?),
             Some(outputs) => self.output.add_bias(&outputs.sum(2)?),
         }
     }

@@ -1,8 +1,8 @@
 //! Gradient reaches every parameter of every variant: a cut would handicap one arm of an experiment silently.
 
 use attnlab_hooks::NoHooks;
-use attnlab_model::{Architecture, Mask, Mlp, Norm, NormPlacement, Residual};
-use attnlab_ops::{self as ops, Gradients, Streams};
+use attnlab_model::{Architecture, Mask, Mlp, Norm, NormPlacement, Residual, Result};
+use attnlab_ops::{self as ops, Gradients, Streams, Tape};
 use candle_core::{DType, Device, Tensor};
 
 use crate::{build, config, positions, small, tokens};
@@ -48,6 +48,10 @@ fn architectures() -> Vec<Architecture> {
     all
 }
 
+fn scalar(x: &Tensor) -> f64 {
+    f64::from(x.to_scalar::<f32>().unwrap())
+}
+
 #[test]
 fn every_parameter_of_every_variant_receives_gradient() {
     let (batch, device) = (tokens(2, 5), Device::Cpu);
@@ -60,12 +64,23 @@ fn every_parameter_of_every_variant_receives_gradient() {
             let config = config(architecture.clone(), position, mask);
             let (model, parameters) = build(&config, DType::F32);
             let places = model.position().training_places(2, 5, &mut Streams::new(3).rng("places", 0));
-            let hidden = model.hidden(&batch, &places, None, &mut NoHooks).unwrap();
-            let logits = model.logits(&hidden.flatten_to(1).unwrap()).unwrap();
-            let loss = ops::cross_entropy(&logits, &targets).unwrap();
-            let gradients = Gradients::collect(&parameters, &loss.backward().unwrap())
-                .unwrap_or_else(|e| panic!("{e}: {config:?}"));
-            for ((name, _), gradient) in parameters.vars().iter().zip(gradients.tensors()) {
+            let loss = || -> Result<Tensor> {
+                let hidden = model.hidden(&batch, &places, None, &mut NoHooks)?;
+                Ok(ops::cross_entropy(&model.logits(&hidden.flatten_to(1)?)?, &targets)?)
+            };
+            let mut gradients = Gradients::none(&parameters).unwrap();
+            let value = Tape::new(&parameters).gradient(&mut gradients, loss);
+            let value = value.unwrap_or_else(|e| panic!("{e}: {config:?}"));
+            // Plain Candle operations and Candle's autograd find the same.
+            let reference = ops::composed::only(loss).unwrap();
+            assert!((scalar(&value) - scalar(&reference)).abs() < 1e-5, "{config:?}");
+            let reference = Gradients::collect(&parameters, &reference.backward().unwrap()).unwrap();
+            let size = reference.norm().unwrap();
+            for (((name, _), gradient), reference) in
+                parameters.vars().iter().zip(gradients.tensors()).zip(reference.tensors())
+            {
+                let error = scalar(&(gradient - reference).unwrap().abs().unwrap().max_all().unwrap());
+                assert!(error < 1e-5 * size, "{name}: off by {error} of {size}: {config:?}");
                 let norm = gradient.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
                 assert!(norm.is_finite(), "{name}: gradient is not finite: {config:?}");
                 // Adding a constant to every key shifts a row's scores together, which softmax does not see.

@@ -1,7 +1,8 @@
 //! Comparing an operation with its reference: values, gradients, finite differences.
 
-use attnlab_ops::{Result, Streams};
-use candle_core::{DType, Device, Tensor, Var};
+use attnlab_ops::{Gradients, Parameters, Result, Streams, Tape};
+use candle_core::{DType, Device, Error, Tensor, Var};
+use candle_nn::Init;
 use rand::Rng as _;
 
 pub const CPU: Device = Device::Cpu;
@@ -52,6 +53,19 @@ fn run(f: &dyn Fn(&[Tensor]) -> Result<Tensor>, inputs: &[Tensor], dtype: DType)
     (y, grads)
 }
 
+/// The gradients as [`run`] gives them, by a tape.
+fn run_on_tape(f: &dyn Fn(&[Tensor]) -> Result<Tensor>, inputs: &[Tensor], dtype: DType) -> Vec<Tensor> {
+    let parameters = Parameters::new();
+    let vb = parameters.seeded(Streams::new(0), dtype, &CPU);
+    let named = inputs.iter().enumerate().map(|(i, x)| (format!("{i:03}"), x));
+    let args: Vec<Tensor> =
+        named.clone().map(|(name, x)| vb.get_with_hints(x.dims(), &name, Init::Const(0.0)).unwrap()).collect();
+    parameters.load(&named.map(|(name, x)| (name, x.clone())).collect()).unwrap();
+    let mut sum = Gradients::none(&parameters).unwrap();
+    Tape::new(&parameters).gradient(&mut sum, || Ok::<_, Error>(weighted(&f(&args)?))).unwrap();
+    sum.tensors().to_vec()
+}
+
 fn weighted(y: &Tensor) -> Tensor {
     let weights = random("weights", y.dims()).to_dtype(y.dtype()).unwrap();
     (y * weights).unwrap().sum_all().unwrap()
@@ -80,6 +94,9 @@ pub fn check(
             let error = difference_at(got, expected, size);
             assert!(error <= tolerance, "{name} {dtype:?}: gradient {i} off by {error}");
             worst = worst.max(error);
+        }
+        for (i, (got, expected)) in run_on_tape(fused, inputs, dtype).iter().zip(&grads).enumerate() {
+            assert_eq!(values(got), values(expected), "{name} {dtype:?}: gradient {i} differs on a tape");
         }
         let again = run(fused, inputs, dtype);
         assert_eq!(bits(&y), bits(&again.0), "{name}: two runs differ");

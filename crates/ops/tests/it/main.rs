@@ -9,3 +9,4 @@ mod optimizer;
 mod parameters;
 mod pointwise;
 mod rows;
+mod tape;

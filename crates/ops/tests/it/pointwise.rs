@@ -1,17 +1,19 @@
 //! Activations, softmax, dropout.
 
 use crate::check::{CPU, bits, check, difference, random, values};
-use attnlab_ops::{Result, Streams, composed, dropout, gelu, gelu_erf, relu, silu, softmax};
+use attnlab_ops::{Activation, Result, Streams, activate, composed, dropout, gated, linear_activation, softmax};
 use candle_core::{DType, Tensor, Var};
 
 type Function = fn(&Tensor) -> Result<Tensor>;
 
 const ACTIVATIONS: [(&str, Function, Function); 4] = [
-    ("gelu", gelu, composed::gelu),
-    ("gelu_erf", gelu_erf, composed::gelu_erf),
-    ("silu", silu, composed::silu),
-    ("relu", relu, composed::relu),
+    ("gelu", |x| activate(x, Activation::Gelu), composed::gelu),
+    ("gelu_erf", |x| activate(x, Activation::GeluErf), composed::gelu_erf),
+    ("silu", |x| activate(x, Activation::Silu), composed::silu),
+    ("relu", |x| activate(x, Activation::Relu), composed::relu),
 ];
+
+const KINDS: [Activation; 4] = [Activation::Gelu, Activation::GeluErf, Activation::Silu, Activation::Relu];
 
 #[test]
 fn activations_equal_their_composed_forms() {
@@ -34,6 +36,30 @@ fn activations_and_softmax_read_transposed_inputs() {
     let f = |x: &[Tensor]| softmax(&x[0].t()?);
     let r = |x: &[Tensor]| composed::softmax(&x[0].t()?.contiguous()?);
     check("softmax", &f, &r, &[x]);
+}
+
+#[test]
+fn gated_products_and_activated_linear_maps_equal_their_composed_forms() {
+    for (kind, (name, _, reference)) in KINDS.into_iter().zip(ACTIVATIONS) {
+        let inputs = [random("gate", &[3, 37]), random("up", &[3, 37])];
+        check(name, &|x| gated(&x[0], &x[1], kind), &|x| reference(&x[0])? * &x[1], &inputs);
+        for rows in [1, 7, 130] {
+            let inputs = [random("x", &[rows, 5]), random("w", &[19, 5]), random("b", &[19])];
+            let fused = |x: &[Tensor]| linear_activation(&x[0], &x[1], Some(&x[2]), kind);
+            check(name, &fused, &|x| reference(&composed::linear(&x[0], &x[1], Some(&x[2]))?), &inputs);
+            let fused = |x: &[Tensor]| linear_activation(&x[0], &x[1], None, kind);
+            check(name, &fused, &|x| reference(&composed::linear(&x[0], &x[1], None)?), &inputs[..2]);
+        }
+    }
+}
+
+#[test]
+fn training_and_evaluation_compute_the_same_bits() {
+    let x = (random("x", &[3, 50]) * 8.0).unwrap().to_dtype(DType::F32).unwrap();
+    let tracked = Var::from_tensor(&x).unwrap();
+    for kind in KINDS {
+        assert_eq!(bits(&activate(&x, kind).unwrap()), bits(&activate(&tracked, kind).unwrap()), "{kind:?}");
+    }
 }
 
 #[test]

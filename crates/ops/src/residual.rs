@@ -1,0 +1,38 @@
+//! Sums of two tensors, and the same elements in another shape.
+//!
+//! Plain Candle operations do the same, and without a tape they are what runs. On a tape these cost less: the gradient
+//! of a sum is handed on, and that of another shape is the same.
+
+use crate::host::{Host, by_dtype, is_fusable};
+use crate::vector::add_to;
+use crate::{Result, tape};
+use candle_core::{Shape, Tensor, Var};
+
+/// `x + y`, of one shape.
+pub fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let alike = x.dims() == y.dims() && x.dtype() == y.dtype() && x.is_contiguous() && y.is_contiguous();
+    if !tape::is_recording() || !is_fusable(x) || !alike {
+        return x + y;
+    }
+    tape::record_sum(x, y, |keep| {
+        let (hx, hy) = (Host::new(x), Host::new(y));
+        by_dtype!("add", x.dtype(), T => {
+            let mut sum = hx.slice::<T>()?.to_vec();
+            add_to(&mut sum, hy.slice()?);
+            if keep {
+                Ok(Var::from_vec(sum, x.shape(), x.device())?.into_inner())
+            } else {
+                Tensor::from_vec(sum, x.shape(), x.device())
+            }
+        })
+    })
+}
+
+/// The elements of x in the same order, in another shape.
+pub fn reshape(x: &Tensor, shape: impl Into<Shape>) -> Result<Tensor> {
+    let y = x.reshape(shape.into())?;
+    if tape::is_recording() {
+        tape::record_alias(x, &y);
+    }
+    Ok(y)
+}

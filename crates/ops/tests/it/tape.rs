@@ -1,0 +1,177 @@
+//! What a tape finds against what Candle's autograd finds.
+
+use attnlab_ops::{self as ops, Activation, AttentionSpec, Gradients, Parameters, Result, Streams, Tape};
+use candle_core::{DType, Tensor, Var};
+use candle_nn::Init;
+
+use crate::check::{CPU, bits, difference, random, values};
+
+const NORMAL: Init = Init::Randn { mean: 0.0, stdev: 0.5 };
+
+/// Parameters a … of these shapes.
+fn parameters(shapes: &[&[usize]]) -> (Parameters, Vec<Tensor>) {
+    let parameters = Parameters::new();
+    let vb = parameters.seeded(Streams::new(5), DType::F64, &CPU);
+    let names = ["a", "b", "c", "d", "e"];
+    let tensors = names.iter().zip(shapes).map(|(name, &shape)| vb.get_with_hints(shape, name, NORMAL).unwrap());
+    let tensors = tensors.collect();
+    (parameters, tensors)
+}
+
+/// The gradient of `loss` by Candle and by a tape, which must agree.
+fn agree(parameters: &Parameters, loss: &dyn Fn() -> Result<Tensor>) -> Gradients {
+    let expected = Gradients::collect(parameters, &loss().unwrap().backward().unwrap()).unwrap();
+    let mut tape = Tape::new(parameters);
+    let mut sum = Gradients::none(parameters).unwrap();
+    let value = tape.gradient(&mut sum, loss).unwrap();
+    assert_eq!(values(&value), values(&loss().unwrap()));
+    for (got, expected) in sum.tensors().iter().zip(expected.tensors()) {
+        let error = difference(got, expected);
+        assert!(error < 1e-12, "off by {error}");
+    }
+    // Once more into the same sum, with the memory of the first time.
+    tape.gradient(&mut sum, loss).unwrap();
+    for (got, expected) in sum.tensors().iter().zip(expected.tensors()) {
+        let error = difference(got, &(expected * 2.0).unwrap());
+        assert!(error < 1e-12, "the second gradient is off by {error}");
+    }
+    sum.clear();
+    tape.gradient(&mut sum, loss).unwrap();
+    for (got, expected) in sum.tensors().iter().zip(expected.tensors()) {
+        assert!(difference(got, expected) < 1e-12, "a sum that was cleared kept something");
+    }
+    sum
+}
+
+#[test]
+fn a_chain_of_fused_operations() {
+    let (parameters, p) = parameters(&[&[6, 4], &[6], &[4, 6], &[4]]);
+    let x = random("x", &[3, 4]);
+    agree(&parameters, &|| {
+        let h = ops::linear_activation(&x, &p[0], Some(&p[1]), Activation::Gelu)?;
+        let y = ops::linear(&h, &p[2], None)?;
+        let y = ops::layer_norm(&ops::add(&y, &x)?, &p[3], None, 1e-5)?;
+        ops::cross_entropy(&y, &Tensor::new(&[0u32, 3, 1], &CPU)?)
+    });
+}
+
+#[test]
+fn a_tensor_used_more_than_once_gets_the_gradient_of_each_use() {
+    let (parameters, p) = parameters(&[&[4, 4], &[4]]);
+    let x = random("x", &[3, 4]);
+    agree(&parameters, &|| {
+        let h = ops::linear(&x, &p[0], Some(&p[1]))?;
+        let twice = ops::add(&h, &h)?;
+        let again = ops::gated(&h, &h, Activation::Silu)?;
+        let tied = ops::linear(&again, &p[0], None)?; // the weight, a second time
+        ops::softmax(&ops::add(&twice, &tied)?)?.sqr()?.sum_all()
+    });
+}
+
+#[test]
+fn candles_own_operations_may_stand_anywhere_between() {
+    let (parameters, p) = parameters(&[&[4, 4], &[2, 4], &[4]]);
+    let x = random("x", &[2, 3, 4]);
+    agree(&parameters, &|| {
+        let scaled = (&p[0] * 0.5)?.tanh()?; // of a parameter, before all
+        let h = ops::linear(&x, &scaled, None)?;
+        let h = h.broadcast_add(&p[1].narrow(0, 1, 1)?)?; // a view of a parameter
+        let n = ops::rms_norm(&h, &p[2], 1e-6)?;
+        let half = n.narrow(2, 0, 2)?; // one tensor by two routes of Candle's
+        let sum = (half.sqr()? + n.narrow(2, 2, 2)?)?;
+        let sum = ops::activate(&sum, Activation::GeluErf)?;
+        let flat = ops::reshape(&sum, (6, 2))?;
+        (ops::softmax(&flat)? * flat)?.mean_all()
+    });
+}
+
+#[test]
+fn attention_between_reshapes() {
+    let (parameters, p) = parameters(&[&[8, 4], &[4, 4], &[4, 4], &[8, 8]]);
+    let x = random("x", &[2, 5, 4]);
+    let spec = AttentionSpec { scale: 0.5, causal: true, window: None };
+    agree(&parameters, &|| {
+        let q = ops::reshape(&ops::linear(&x, &p[0], None)?, (2, 5, 4, 2))?;
+        let k = ops::reshape(&ops::linear(&x, &p[1], None)?, (2, 5, 2, 2))?;
+        let v = ops::reshape(&ops::linear(&x, &p[2], None)?, (2, 5, 2, 2))?;
+        let z = ops::attention(&q, &k, &v, None, &spec)?;
+        ops::linear(&ops::reshape(&z, (2, 5, 8))?, &p[3], None)?.sqr()?.sum_all()
+    });
+}
+
+#[test]
+fn two_runs_on_one_tape_give_the_same_bits() {
+    let (parameters, p) = parameters(&[&[40, 33], &[33, 40]]);
+    let x = random("x", &[70, 33]);
+    let loss = || {
+        let h = ops::linear_activation(&x, &p[0], None, Activation::Relu)?;
+        ops::linear(&h, &p[1], None)?.sqr()?.sum_all()
+    };
+    let first = agree(&parameters, &loss);
+    let second = agree(&parameters, &loss);
+    for (a, b) in first.tensors().iter().zip(second.tensors()) {
+        assert_eq!(bits(a), bits(b));
+    }
+}
+
+#[test]
+fn a_parameter_that_the_loss_does_not_reach_is_named() {
+    let (parameters, p) = parameters(&[&[4, 4], &[4]]);
+    let mut sum = Gradients::none(&parameters).unwrap();
+    let mut tape = Tape::new(&parameters);
+    let x = random("x", &[3, 4]);
+    let error = tape.gradient(&mut sum, || ops::linear(&x, &p[0], None)?.sum_all()).unwrap_err();
+    assert!(error.to_string().contains('b'), "{error}");
+    // A failed forward pass leaves the thread as it was.
+    let failed = tape.gradient(&mut sum, || ops::linear(&x, &p[1], None));
+    assert!(failed.is_err());
+    agree(&parameters, &|| ops::linear(&x, &p[0], Some(&p[1]))?.sum_all());
+}
+
+#[test]
+fn a_tape_within_a_tape_is_refused() {
+    let (parameters, p) = parameters(&[&[4]]);
+    let mut inner = Tape::new(&parameters);
+    let mut sum = Gradients::none(&parameters).unwrap();
+    let mut other = Gradients::none(&parameters).unwrap();
+    let error = Tape::new(&parameters)
+        .gradient(&mut sum, || inner.gradient(&mut other, || p[0].sum_all()))
+        .unwrap_err();
+    assert!(error.to_string().contains("another"), "{error}");
+}
+
+#[test]
+fn the_composed_forms_give_the_same_gradients() {
+    let (parameters, p) = parameters(&[&[6, 4], &[6]]);
+    let x = random("x", &[3, 4]);
+    let loss = || {
+        let h = ops::linear_activation(&x, &p[0], Some(&p[1]), Activation::Silu)?;
+        ops::cross_entropy(&h, &Tensor::new(&[0u32, 5, 1], &CPU)?)
+    };
+    let fused = agree(&parameters, &loss);
+    let composed = ops::composed::only(|| agree(&parameters, &loss));
+    for (a, b) in fused.tensors().iter().zip(composed.tensors()) {
+        assert!(difference(a, b) < 1e-12);
+    }
+}
+
+#[test]
+fn what_an_earlier_pass_computed_is_a_constant() {
+    let (parameters, p) = parameters(&[&[4, 4]]);
+    let x = random("x", &[3, 4]);
+    let mut tape = Tape::new(&parameters);
+    let mut sum = Gradients::none(&parameters).unwrap();
+    let kept = std::cell::RefCell::new(None);
+    let loss = || {
+        let h = ops::linear(&x, &p[0], None)?;
+        *kept.borrow_mut() = Some(h.clone());
+        h.sum_all()
+    };
+    tape.gradient(&mut sum, loss).unwrap();
+    let first = values(&sum.tensors()[0]);
+    sum.clear();
+    let old = kept.borrow().clone().unwrap();
+    tape.gradient(&mut sum, || ops::add(&ops::linear(&x, &p[0], None)?, &old)?.sum_all()).unwrap();
+    assert_eq!(values(&sum.tensors()[0]), first);
+    assert!(Var::from_tensor(&old).is_ok());
+}
