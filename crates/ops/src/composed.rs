@@ -3,10 +3,14 @@
 //! They are the reference in tests, the path on devices other than the CPU, and the way to see or
 //! edit the scores and the pattern of attention, which the fused operation never holds.
 
-use crate::attention::check_attention;
-use crate::{AttentionSpec, DistanceBias, IGNORE, OpsError, Result, RotaryLayout};
+mod attention;
+
+use crate::fused::with_flag;
+use crate::{IGNORE, OpsError, Result, RotaryLayout};
 use candle_core::{D, Tensor};
 use std::cell::Cell;
+
+pub use attention::{add_bias, attention, mask, pattern, raw_scores, weighted_values};
 
 thread_local! {
     static FORCED: Cell<bool> = const { Cell::new(false) };
@@ -15,15 +19,7 @@ thread_local! {
 /// Runs `f` with the composed form of every operation on this thread, wherever the tensors are: to compare results,
 /// and to see what the fused forms are worth.
 pub fn only<R>(f: impl FnOnce() -> R) -> R {
-    /// Ends it however `f` ends.
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            FORCED.set(self.0);
-        }
-    }
-    let _restore = Restore(FORCED.replace(true));
-    f()
+    with_flag(&FORCED, f)
 }
 
 pub(crate) fn is_forced() -> bool {
@@ -185,90 +181,4 @@ pub fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor, layout: RotaryLayout) -> R
         return Ok(turned);
     }
     Tensor::cat(&[&turned, &x.narrow(3, 2 * half, k - 2 * half)?], 3)
-}
-
-/// `scale · q kᵀ` with q `(B, Tq, H, K)` and k `(B, Tk, G, K)`: `(B, H, Tq, Tk)`.
-pub fn raw_scores(q: &Tensor, k: &Tensor, scale: f64) -> Result<Tensor> {
-    let keys = per_query_head(k, q.dim(2)?)?; // (B, H, Tk, K)
-    let queries = q.transpose(1, 2)?.contiguous()?; // (B, H, Tq, K)
-    queries.matmul(&keys.t()?)? * scale
-}
-
-/// Adds `values[h, (i − j) − first]` to scores `(B, H, Tq, Tk)`, with i the row + (Tk − Tq) and
-/// j the column. Distances that `spec` hides need no value in the table.
-pub fn add_bias(scores: &Tensor, bias: Option<&DistanceBias>, spec: &AttentionSpec) -> Result<Tensor> {
-    let Some(bias) = bias else {
-        return Ok(scores.clone());
-    };
-    let (_, h, tq, tk) = scores.dims4()?;
-    bias.check(h, tq, tk, spec)?;
-    let last = bias.values.dim(1)? as i64 - 1;
-    let mut index = Vec::with_capacity(tq * tk);
-    for row in 0..tq {
-        let i = (row + tk) as i64 - tq as i64;
-        // Hidden distances may lie outside the table; whatever they read is masked afterwards.
-        index.extend((0..tk).map(|j| (i - j as i64 - bias.first).clamp(0, last) as u32));
-    }
-    let index = Tensor::from_vec(index, tq * tk, scores.device())?;
-    let values = bias.values.to_dtype(scores.dtype())?.contiguous()?;
-    scores.broadcast_add(&values.index_select(&index, 1)?.reshape((1, h, tq, tk))?)
-}
-
-/// Puts −∞ where `spec` hides the key from the query, scores being `(B, H, Tq, Tk)`.
-pub fn mask(scores: &Tensor, spec: &AttentionSpec) -> Result<Tensor> {
-    let (_, _, tq, tk) = scores.dims4()?;
-    if !spec.causal && spec.window.is_none() {
-        return Ok(scores.clone());
-    }
-    let mut visible = vec![0u8; tq * tk];
-    for row in 0..tq {
-        let (begin, end) = spec.visible(row, tq, tk);
-        if let Some(keys) = visible.get_mut(row * tk + begin..row * tk + end) {
-            keys.fill(1);
-        }
-    }
-    let visible = Tensor::from_vec(visible, (1, 1, tq, tk), scores.device())?;
-    let hidden =
-        Tensor::full(f64::NEG_INFINITY, scores.shape(), scores.device())?.to_dtype(scores.dtype())?;
-    visible.broadcast_as(scores.shape())?.where_cond(scores, &hidden)
-}
-
-/// `P v` with pattern `(B, H, Tq, Tk)` and v `(B, Tk, G, K)`: `(B, Tq, H, K)`.
-pub fn weighted_values(pattern: &Tensor, v: &Tensor) -> Result<Tensor> {
-    let values = per_query_head(v, pattern.dim(1)?)?; // (B, H, Tk, K)
-    pattern.contiguous()?.matmul(&values)?.transpose(1, 2)?.contiguous()
-}
-
-/// `softmax(mask(scale · q kᵀ + bias)) v`: `(B, Tq, H, K)` (Vaswani et al., 2017).
-pub fn attention(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    bias: Option<&DistanceBias>,
-    spec: &AttentionSpec,
-) -> Result<Tensor> {
-    check_attention(q, k, v, bias, spec)?;
-    let scores = raw_scores(q, k, spec.scale)?; // (B, H, Tq, Tk)
-    let scores = add_bias(&scores, bias, spec)?;
-    let pattern = softmax(&mask(&scores, spec)?)?;
-    weighted_values(&pattern, v)
-}
-
-/// `(B, T, G, K)` to `(B, H, T, K)`: query head h reads key/value head ⌊h / (H/G)⌋.
-fn per_query_head(x: &Tensor, h: usize) -> Result<Tensor> {
-    let (b, t, g, k) = x.dims4()?;
-    let x = x.transpose(1, 2)?; // (B, G, T, K)
-    if g == h {
-        return x.contiguous();
-    }
-    if g == 0 || !h.is_multiple_of(g) {
-        return Err(OpsError::Shape {
-            op: "attention",
-            argument: "k, v",
-            found: vec![b, t, g, k],
-            expected: format!("a number of heads that divides the {h} query heads"),
-        }
-        .into());
-    }
-    x.unsqueeze(2)?.broadcast_as((b, g, h / g, t, k))?.contiguous()?.reshape((b, h, t, k))
 }

@@ -10,7 +10,9 @@ use crate::vector::add_to;
 use crate::{Result, tape};
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Shape, Tensor, Var, WithDType};
+use std::cell::Cell;
 use std::sync::OnceLock;
+use std::thread::LocalKey;
 
 /// An input: the elements of its storage, and how they are laid out.
 #[derive(Clone, Copy)]
@@ -135,24 +137,53 @@ impl Kept {
     }
 }
 
+thread_local! {
+    static WITHOUT_GRADIENTS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f`, on this thread, with operations that keep nothing for a backward pass and whose outputs no graph knows:
+/// for evaluation. Plain Candle operations are tracked as ever.
+pub fn without_gradients<R>(f: impl FnOnce() -> R) -> R {
+    with_flag(&WITHOUT_GRADIENTS, f)
+}
+
+/// Runs `f` with a flag of this thread set, and unsets it however `f` ends, unless it was set before.
+pub(crate) fn with_flag<R>(flag: &'static LocalKey<Cell<bool>>, f: impl FnOnce() -> R) -> R {
+    struct Restore(&'static LocalKey<Cell<bool>>, bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            self.0.set(self.1);
+        }
+    }
+    let _restore = Restore(flag, flag.replace(true));
+    f()
+}
+
 /// Runs an operation of one to three inputs (any number on a tape). They are on the CPU and of one dtype.
 pub(crate) fn apply<F: Fused>(op: F, inputs: &[&Tensor]) -> Result<Tensor> {
     if tape::is_recording() {
         return tape::record(op, inputs);
     }
     let keep = inputs.iter().any(|x| x.track_op());
-    let op = Candle { op, keep };
+    if !keep || WITHOUT_GRADIENTS.get() {
+        return op.run(inputs, false);
+    }
+    let op = Candle(op);
     match inputs {
         [a] => a.apply_op1(op),
         [a, b] => a.apply_op2(b, op),
         [a, b, c] => a.apply_op3(b, c, op),
-        _ if !keep => Ok(op.op.run(inputs, false)?),
         _ => Err(candle_core::Error::msg(format!(
             "{}: Candle's autograd takes three inputs, found {}; record it on a tape",
-            op.op.name(),
+            op.0.name(),
             inputs.len()
         ))),
     }
+}
+
+/// Whether [`apply`] takes any number of inputs now, because Candle's autograd has no part in it.
+pub(crate) fn takes_any_inputs() -> bool {
+    tape::is_recording() || WITHOUT_GRADIENTS.get()
 }
 
 /// What every fused operation can do with tensors.
@@ -188,20 +219,17 @@ pub(crate) fn views<'a, T: Real>(hosts: &'a [Host<'_>]) -> Result<Vec<View<'a, T
 }
 
 /// A fused operation as a node of Candle's graph.
-struct Candle<F> {
-    op: F,
-    keep: bool,
-}
+struct Candle<F>(F);
 
 type Operand<'a> = (&'a CpuStorage, &'a Layout);
 
 impl<F: Fused> Candle<F> {
     fn forward(&self, operands: &[Operand<'_>]) -> Result<(CpuStorage, Shape)> {
         let dtype = operands[0].0.dtype();
-        by_dtype!(self.op.name(), dtype, T => {
+        by_dtype!(self.0.name(), dtype, T => {
             let views = operands.iter().map(|(storage, layout)| View::<T>::new(storage, layout));
             let views = views.collect::<Result<Vec<_>>>()?;
-            let (y, shape) = self.op.forward(&views, self.keep)?;
+            let (y, shape) = self.0.forward(&views, true)?;
             Ok((T::to_cpu_storage_owned(y), shape))
         })
     }
@@ -215,13 +243,13 @@ impl<F: Fused> Candle<F> {
         let grad = grad.contiguous()?;
         let hosts: Vec<Host<'_>> = inputs.iter().map(|x| Host::new(x)).collect();
         let (output, grad) = (Host::new(output), Host::new(&grad));
-        by_dtype!(self.op.name(), inputs[0].dtype(), T => {
+        by_dtype!(self.0.name(), inputs[0].dtype(), T => {
             let mut values = inputs.map(|x| x.track_op().then(|| vec![T::ZERO; x.elem_count()]));
             let sinks = values.iter_mut().map(|values| values.as_mut().map(|values| Sink::new(values, true)));
             let mut sinks: Vec<_> = sinks.collect();
             let (storage, layout) = output.operand()?;
             let mut grad = grad.slice()?.to_vec();
-            self.op.backward(&views(&hosts)?, contiguous(storage, layout)?, &mut grad, &mut sinks)?;
+            self.0.backward(&views(&hosts)?, contiguous(storage, layout)?, &mut grad, &mut sinks)?;
             drop(sinks);
             let mut gradients = [const { None }; N];
             for ((gradient, values), x) in gradients.iter_mut().zip(values).zip(inputs) {
@@ -234,7 +262,7 @@ impl<F: Fused> Candle<F> {
 
 impl<F: Fused> CustomOp1 for Candle<F> {
     fn name(&self) -> &'static str {
-        self.op.name()
+        self.0.name()
     }
 
     fn cpu_fwd(&self, a: &CpuStorage, al: &Layout) -> Result<(CpuStorage, Shape)> {
@@ -249,7 +277,7 @@ impl<F: Fused> CustomOp1 for Candle<F> {
 
 impl<F: Fused> CustomOp2 for Candle<F> {
     fn name(&self) -> &'static str {
-        self.op.name()
+        self.0.name()
     }
 
     fn cpu_fwd(
@@ -276,7 +304,7 @@ impl<F: Fused> CustomOp2 for Candle<F> {
 
 impl<F: Fused> CustomOp3 for Candle<F> {
     fn name(&self) -> &'static str {
-        self.op.name()
+        self.0.name()
     }
 
     fn cpu_fwd(

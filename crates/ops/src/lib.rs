@@ -40,13 +40,14 @@ mod vector;
 
 pub use activation::{Activation, activate, gated};
 pub use adamw::{AdamW, AdamWConfig};
-pub use attention::{AttentionSpec, DistanceBias, attention};
+pub use attention::{AttentionDropout, AttentionSpec, DistanceBias, Extras, Null, attention};
 pub use binary_loss::{binary_cross_entropy, squared_error};
 pub use candle_core::Result;
 pub use cross_entropy::{IGNORE, cross_entropy};
 pub use dropout::dropout;
 pub use embedding::embedding;
 pub use error::OpsError;
+pub use fused::without_gradients;
 pub use gradients::Gradients;
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_activation};

@@ -132,9 +132,12 @@ pub(crate) fn judge(
     let (mut loss, mut said) = (0.0, Vec::new());
     for start in (0..batch.rows).step_by(rows_at_once) {
         let feed = Feed::new(batch, start, rows_at_once.min(batch.rows - start), device)?;
-        let logits = feed.logits(model, &places, None, &mut NoHooks)?;
-        loss += f64::from(feed.loss(&logits, set_loss)?.to_dtype(DType::F32)?.to_scalar::<f32>()?);
-        said.extend(feed.predictions(&logits)?);
+        let (loss_of_rows, said_of_rows) = ops::without_gradients(|| -> Result<_> {
+            let logits = feed.logits(model, &places, None, &mut NoHooks)?;
+            Ok((feed.loss(&logits, set_loss)?, feed.predictions(&logits)?))
+        })?;
+        loss += f64::from(loss_of_rows.to_dtype(DType::F32)?.to_scalar::<f32>()?);
+        said.extend(said_of_rows);
     }
     Ok((loss, said))
 }

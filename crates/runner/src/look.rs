@@ -6,7 +6,7 @@ use std::path::Path;
 use attnlab_heads::{CapturedHead, HeadStatistics, Mask, captured_statistics, uniform_statistics_of_rows};
 use attnlab_hooks::{HookSpec, Plan};
 use attnlab_model::Transformer;
-use attnlab_ops::Streams;
+use attnlab_ops::{self as ops, Streams};
 use attnlab_report::record::HeadScore;
 use attnlab_tasks::{Batch, Split, Task};
 use candle_core::{Device, Tensor};
@@ -55,7 +55,8 @@ impl<'a> Looker<'a> {
     /// What `spec` captures of the first `examples`.
     fn capture(&self, spec: HookSpec, examples: usize) -> Result<Plan> {
         let mut plan = Plan::resolve(&[spec], &self.model.anatomy())?;
-        self.model.forward(&self.tokens(examples)?, &mut plan)?;
+        let tokens = self.tokens(examples)?;
+        ops::without_gradients(|| self.model.forward(&tokens, &mut plan))?;
         plan.finish()?;
         Ok(plan)
     }

@@ -196,3 +196,85 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is pushed and popped is whole, even if a thread panicked.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use attnlab_model::{Architecture, Mask, Norm};
+    use attnlab_ops::{AdamW, AdamWConfig, composed};
+    use attnlab_positions::PositionConfig;
+    use attnlab_tasks::Labels;
+    use rand::Rng as _;
+
+    use super::*;
+
+    /// Losses of training a small model to name the token before.
+    fn losses(steps: u64, architecture: &Architecture, position: &str, threads: usize) -> Vec<f64> {
+        const VOCAB: usize = 17;
+        let config = ModelConfig {
+            vocab_size: VOCAB,
+            n_outputs: VOCAB,
+            max_len: 24,
+            mask: Mask::Causal,
+            position: toml::from_str::<PositionConfig>(&format!("{position} = {{}}")).unwrap(),
+            architecture: architecture.clone(),
+        };
+        let (streams, parameters) = (Streams::new(4), Parameters::new());
+        let model = Transformer::new(&config, parameters.seeded(streams, DType::F32, &Device::Cpu)).unwrap();
+        let mut optimizer = AdamW::new(&parameters, AdamWConfig::default()).unwrap();
+        let (rows, len) = (16, 24);
+        let memory = StepMemory::default();
+        let step = |index| {
+            let mut rng = streams.rng("batch", index);
+            let tokens: Vec<u32> = (0..rows * len).map(|_| rng.random_range(0..VOCAB as u32)).collect();
+            // The token before; the first position has no label.
+            let before = |i: usize| if i.is_multiple_of(len) { attnlab_tasks::IGNORE } else { tokens[i - 1] };
+            let labels = Labels::Classes((0..rows * len).map(before).collect());
+            let batch = Batch { rows, len, tokens, labels };
+            let step = TrainingStep {
+                model: &model,
+                parameters: &parameters,
+                streams,
+                set_loss: SetLoss::CrossEntropy,
+                threads,
+                device: &Device::Cpu,
+                memory: &memory,
+            };
+            let mut result = step.run(&batch, &Places::range(0, len), index).unwrap();
+            result.gradients.clip(1.0).unwrap();
+            optimizer.step(&result.gradients, 6e-4).unwrap();
+            memory.give_back(result.gradients);
+            result.loss
+        };
+        (0..steps).map(step).collect()
+    }
+
+    fn small(norm: Norm, mlp: Mlp) -> Architecture {
+        Architecture { d_model: 32, n_heads: 4, n_kv_heads: Some(2), norm, mlp, ..Architecture::default() }
+    }
+
+    #[test]
+    fn two_hundred_steps_of_the_fused_and_the_composed_forms_have_the_same_losses() {
+        for (architecture, position) in [
+            (small(Norm::Layer, Mlp::Gelu), "rope"),
+            (small(Norm::Rms, Mlp::Swiglu), "alibi"),
+            (Architecture { qk_norm: true, tie_embeddings: true, ..small(Norm::Rms, Mlp::Relu) }, "learned"),
+        ] {
+            let fused = losses(200, &architecture, position, 1);
+            let composed = composed::only(|| losses(200, &architecture, position, 1));
+            let worst = fused.iter().zip(&composed).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            println!("{position}: losses differ by at most {worst:.1e}, from {} to {}", fused[0], fused[199]);
+            assert!(fused[199] < 0.7 * fused[0], "{position}: nothing was learned");
+            assert!(worst < 1e-4, "{position}: losses differ by {worst}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_no_bit() {
+        let architecture = Architecture { dropout: 0.1, d_model: 256, ..small(Norm::Layer, Mlp::Gelu) };
+        let one = losses(3, &architecture, "sinusoidal", 1);
+        for threads in [2, 3, 16] {
+            assert_eq!(one, losses(3, &architecture, "sinusoidal", threads), "{threads} threads");
+        }
+    }
+}
