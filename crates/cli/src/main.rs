@@ -34,7 +34,7 @@ enum Verb {
     Run(run::Arguments),
     /// Tables, verdict and report of finished runs.
     Compare(compare::Arguments),
-    /// Time one training step, as JSON.
+    /// Time a training step, a look at the heads or a grid of small runs, as JSON.
     #[command(subcommand)]
     Bench(bench::Verb),
     /// What there is to choose from.

@@ -57,8 +57,10 @@ pub struct Architecture {
     pub tie_embeddings: bool,
     /// Dropout on the embeddings and on what each sublayer adds to the stream, in training.
     pub dropout: f64,
-    /// Dropout on the attention pattern, in training. It takes the path that holds the T×T pattern.
+    /// Dropout on the attention pattern, in training.
     pub attention_dropout: f64,
+    /// Whether a head may attend to nothing.
+    pub null_option: NullOption,
     /// How weights are drawn.
     pub init: Initialisation,
 }
@@ -89,6 +91,7 @@ impl Default for Architecture {
             tie_embeddings: false,
             dropout: 0.0,
             attention_dropout: 0.0,
+            null_option: NullOption::None,
             init: Initialisation::Gpt2,
         }
     }
@@ -119,6 +122,19 @@ impl Mlp {
     pub fn is_gated(self) -> bool {
         matches!(self, Mlp::Swiglu | Mlp::Geglu)
     }
+}
+
+/// What stands in the softmax of attention beside the keys: a key that every query sees and whose value is zero, so that
+/// a head for which nothing is relevant need not write anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NullOption {
+    /// Nothing: the weights of the keys sum to 1.
+    None,
+    /// A key with score 0: exp(s)/(1 + Σ exp(s)), softmax "off by one" (Miller 2023).
+    Zero,
+    /// A key with a learned score for each head, 0 at first: the sinks of gpt-oss (OpenAI 2025; Xiao et al. 2024).
+    Learned,
 }
 
 /// Normalisation over the last dimension.

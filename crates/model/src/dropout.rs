@@ -18,6 +18,15 @@ impl Dropout {
     pub fn new(streams: Streams, index: u64) -> Self {
         Self { streams, index }
     }
+
+    /// The seed of a mask that is computed where it is used.
+    pub(crate) fn seed(&self, place: &str, layer: usize) -> u64 {
+        self.streams.seed(&purpose(place, layer), self.index)
+    }
+}
+
+fn purpose(place: &str, layer: usize) -> String {
+    format!("dropout/{layer}/{place}")
 }
 
 /// Zeroes a share `p` of `x` and scales the rest by 1/(1−p); nothing without a source of masks.
@@ -30,8 +39,7 @@ pub(crate) fn apply(
 ) -> Result<Tensor> {
     match masks {
         Some(masks) if p > 0.0 => {
-            let purpose = format!("dropout/{layer}/{place}");
-            Ok(ops::dropout(x, p, &mut masks.streams.rng(&purpose, masks.index))?)
+            Ok(ops::dropout(x, p, &mut masks.streams.rng(&purpose(place, layer), masks.index))?)
         }
         _ => Ok(x.clone()),
     }

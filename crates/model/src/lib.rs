@@ -19,7 +19,8 @@ mod projection;
 mod transformer;
 
 pub use config::{
-    Architecture, ConfigError, Initialisation, Mask, Mlp, ModelConfig, Norm, NormPlacement, Residual,
+    Architecture, ConfigError, Initialisation, Mask, Mlp, ModelConfig, Norm, NormPlacement, NullOption,
+    Residual,
 };
 pub use dropout::Dropout;
 pub use error::{ModelError, Result};

@@ -1,240 +1,288 @@
-//! Small dense products in registers: the core of the linear map and of attention.
+//! Dense products in registers: the core of the linear map.
 //!
-//! `C = A B` is computed in blocks of `MR × NR` (MR is 4 or 6) that stay in vector registers for the whole inner
-//! dimension. B is first laid out in panels of NR columns; A is read where it lies, by rows or by
-//! columns. Each element of C is summed over the inner dimension in ascending order (within
-//! blocks of [`DEPTH`] in the linear map), so on one machine the result depends on nothing but the
-//! operands. Where the processor has a fused multiply-add it is used, which rounds once and not
-//! twice: the last bits may differ between processors.
+//! `C (+)= A B` is computed in blocks of C that stay in vector registers for the whole inner
+//! dimension. B is laid out in panels of NR columns. A is read where it lies, by rows or by columns,
+//! one element at a time into all lanes of a register. A strip of rows of A is taken across the
+//! panels before the next one: the strip stays in the first-level cache, the panels in the second.
+//!
+//! Each element of C is a sum over the inner dimension in ascending order, from zero, and is then
+//! added to C: its bits depend on the operands and not on the shape of the blocks, which is chosen
+//! for the instruction set. Where the processor has a fused multiply-add it is used, which rounds
+//! once and not twice, so that the last bits differ between processors with and without.
 
+use crate::lanes::Lanes;
 use crate::real::Real;
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
+use std::array::from_fn;
+use std::ops::Range;
 
-/// Rows of a register block over long inner dimensions: with NR columns of f32 it fills 12 of the
-/// 16 AVX2 registers.
-pub(crate) const TALL: usize = 6;
-/// Rows of a register block over the short inner dimensions of attention, whose tiles it divides;
-/// measured there a fifth faster than [`TALL`].
-pub(crate) const SHORT: usize = 4;
-/// Columns of a register block: two AVX2 registers of f32.
+/// Columns of a panel: an AVX-512 register of f32, two of AVX2.
 pub(crate) const NR: usize = 16;
-/// Inner dimension of one pass in the linear map: a panel of B stays in the first-level cache.
-pub(crate) const DEPTH: usize = 256;
+
+/// Panels that a strip of A goes across: at an inner dimension of 256, a quarter of the second-level
+/// cache.
+const GROUP: usize = 16;
+
+/// One row of a panel. Vectors of it never cross a cache line, which alone is worth a fifth.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line<T>([T; NR]);
 
 /// B `(k, n)` in ⌈n/NR⌉ panels of k rows of NR columns, padded with zeros.
-#[derive(Default)]
 pub(crate) struct Panels<T> {
-    data: Vec<[T; NR]>,
+    lines: Vec<Line<T>>, // never shrinks
     k: usize,
     n: usize,
 }
 
+impl<T> Default for Panels<T> {
+    fn default() -> Self {
+        Self { lines: Vec::new(), k: 0, n: 0 }
+    }
+}
+
 impl<T: Real> Panels<T> {
+    /// The lines of another B, to be written.
     #[inline(always)]
-    fn reset(&mut self, k: usize, n: usize) {
-        self.k = k;
-        self.n = n;
-        self.data.clear();
-        self.data.resize(k * n.div_ceil(NR), [T::ZERO; NR]);
+    fn reset(&mut self, k: usize, n: usize) -> &mut [Line<T>] {
+        (self.k, self.n) = (k, n);
+        let lines = k * n.div_ceil(NR);
+        if self.lines.len() < lines {
+            self.lines.resize(lines, Line([T::ZERO; NR]));
+        }
+        &mut self.lines[..lines]
     }
 
     /// From the rows of B: row i is `b[i * stride..][..n]`.
     #[inline(always)]
     pub(crate) fn set_rows(&mut self, b: &[T], stride: usize, k: usize, n: usize) {
-        self.reset(k, n);
+        /// Panels written at once: the rows of a wide B lie a page apart, and four of its lines
+        /// next to each other are fetched faster than one.
+        const TOGETHER: usize = 4;
+        let lines = self.reset(k, n);
         if k == 0 {
             return;
         }
-        for (p, panel) in self.data.chunks_exact_mut(k).enumerate() {
-            let begin = p * NR;
-            let width = NR.min(n - begin);
-            for (i, row) in panel.iter_mut().enumerate() {
-                let from = i * stride + begin;
-                if width == NR {
-                    row.copy_from_slice(&b[from..from + NR]);
-                } else {
-                    row[..width].copy_from_slice(&b[from..from + width]);
+        let whole = n / NR / TOGETHER * TOGETHER;
+        let (together, single) = lines.split_at_mut(whole * k);
+        for (panels, first) in together.chunks_exact_mut(TOGETHER * k).zip((0..).step_by(TOGETHER * NR)) {
+            for (i, row) in b[first..].chunks(stride).take(k).enumerate() {
+                for (q, row) in row.as_chunks().0.iter().take(TOGETHER).enumerate() {
+                    panels[q * k + i].0 = *row;
                 }
+            }
+        }
+        for (panel, first) in single.chunks_exact_mut(k).zip((whole * NR..).step_by(NR)) {
+            for (line, row) in panel.iter_mut().zip(b[first..].chunks(stride)) {
+                let row = &row[..NR.min(n - first)];
+                line.0 = from_fn(|j| row.get(j).copied().unwrap_or(T::ZERO));
             }
         }
     }
 
     /// From the columns of B: column j is `b[j * stride..][..k]`.
     #[inline(always)]
-    pub(crate) fn set_columns(&mut self, b: &[T], stride: usize, k: usize, n: usize) {
-        self.reset(k, n);
+    pub(crate) fn set_columns<S: Simd>(&mut self, simd: S, b: &[T], stride: usize, k: usize, n: usize) {
+        let lines = self.reset(k, n);
         if k == 0 {
             return;
         }
-        for (p, panel) in self.data.chunks_exact_mut(k).enumerate() {
-            for j in 0..NR.min(n - p * NR) {
-                let from = (p * NR + j) * stride;
-                for (row, &value) in panel.iter_mut().zip(&b[from..from + k]) {
-                    row[j] = value;
+        for (panel, first) in lines.chunks_exact_mut(k).zip((0..).step_by(NR)) {
+            let width = NR.min(n - first);
+            let column = |j: usize| &b[(first + j) * stride..][..k];
+            let mut done = 0;
+            if width == NR {
+                let columns: [&[[T; 4]]; NR] = from_fn(|j| &column(j).as_chunks().0[..k / 4]);
+                for (i, lines) in panel.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                    for half in [0, NR / 2] {
+                        let rows = T::transpose(simd, from_fn(|j| columns[half + j][i]));
+                        for (line, row) in lines.iter_mut().zip(&rows) {
+                            line.0[half..half + NR / 2].copy_from_slice(row);
+                        }
+                    }
                 }
+                done = k / 4 * 4;
+            }
+            for (i, line) in panel.iter_mut().enumerate().skip(done) {
+                line.0 = from_fn(|j| if j < width { column(j)[i] } else { T::ZERO });
             }
         }
     }
+
+    #[inline(always)]
+    fn panel(&self, p: usize, inner: &Range<usize>) -> &[Line<T>] {
+        &self.lines[p * self.k..][inner.start..inner.end]
+    }
 }
 
-/// A by rows: row i is `data[i * stride..]`.
+/// A matrix where it lies: row i is `data[i * stride..]`.
 #[derive(Clone, Copy)]
 pub(crate) struct ByRows<'a, T> {
     pub(crate) data: &'a [T],
     pub(crate) stride: usize,
 }
 
-/// `C[.., columns] (+)= A[.., inner] B[inner, columns]`, C row-major with rows of `c_stride`.
-///
-/// `inner` selects rows of B; A's first inner element is the first of its rows. `panels` selects
-/// panels of B, whose columns go to the same columns of C.
-#[inline(always)]
-#[expect(clippy::too_many_arguments)]
-pub(crate) fn multiply<T: Real, S: Simd, const MR: usize>(
-    m: usize,
-    a: ByRows<'_, T>,
-    b: &Panels<T>,
-    inner: std::ops::Range<usize>,
-    panels: std::ops::Range<usize>,
-    c: &mut [T],
-    c_stride: usize,
-    accumulate: bool,
-) {
-    let depth = inner.len();
-    for p in panels {
-        let panel = &b.data[p * b.k + inner.start..p * b.k + inner.end];
-        let width = NR.min(b.n - p * NR);
-        let mut i = 0;
-        while i < m {
-            let row = |r: usize| {
-                let from = (i + r) * a.stride;
-                &a.data[from..from + depth]
+/// `C (+)= A B`, or `C (+)= Aᵀ B` if `TRANSPOSED`.
+pub(crate) struct Product<'a, T, const TRANSPOSED: bool> {
+    /// Rows of C.
+    pub(crate) m: usize,
+    /// `(m, k)`, or `(k, m)`; begins at the first of the selected rows of B.
+    pub(crate) a: ByRows<'a, T>,
+    pub(crate) b: &'a Panels<T>,
+    /// The rows of B that take part.
+    pub(crate) inner: Range<usize>,
+    /// Row i of C is `c[i * c_stride..][..n]`.
+    pub(crate) c: &'a mut [T],
+    pub(crate) c_stride: usize,
+    /// Whether to add to C; otherwise what it holds is never read.
+    pub(crate) accumulate: bool,
+}
+
+/// R rows of C in P panels, W vectors to a line.
+type Block<T, S, const R: usize, const P: usize, const W: usize> = [[[<T as Lanes>::Vector<S>; W]; P]; R];
+
+impl<T: Real, const TRANSPOSED: bool> WithSimd for Product<'_, T, TRANSPOSED> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // Vectors to a line, and the largest height of a block: of the heights that leave enough
+        // registers, the smallest that keeps the multipliers busy.
+        match size_of::<Line<T>>() / size_of::<T::Vector<S>>() {
+            1 => self.blocks::<S, 1, 8>(simd), // AVX-512: 8 × 32, 16 of 32 registers
+            2 => self.blocks::<S, 2, 6>(simd), // AVX2: 6 × 16, 12 of 16 registers
+            4 => self.blocks::<S, 4, 4>(simd), // NEON: 4 × 16, 16 of 32 registers
+            8 => self.blocks::<S, 8, 2>(simd),
+            _ => self.blocks::<S, 16, 2>(simd), // no vectors
+        }
+    }
+}
+
+impl<T: Real, const TRANSPOSED: bool> Product<'_, T, TRANSPOSED> {
+    #[inline(always)]
+    fn blocks<S: Simd, const W: usize, const TALL: usize>(mut self, simd: S) {
+        let panels = self.b.n.div_ceil(NR);
+        for first in (0..panels).step_by(GROUP) {
+            let panels = first..panels.min(first + GROUP);
+            let mut i = 0;
+            while i < self.m {
+                let left = self.m - i;
+                // The last two blocks share their rows: a low block is bound by latency.
+                let height = if left > TALL && left < 2 * TALL { left.div_ceil(2) } else { left.min(TALL) };
+                match height {
+                    1 => self.across::<S, 1, W>(simd, i, panels.clone()),
+                    2 => self.across::<S, 2, W>(simd, i, panels.clone()),
+                    3 if TALL > 2 => self.across::<S, 3, W>(simd, i, panels.clone()),
+                    4 if TALL > 2 => self.across::<S, 4, W>(simd, i, panels.clone()),
+                    5 if TALL > 4 => self.across::<S, 5, W>(simd, i, panels.clone()),
+                    6 if TALL > 4 => self.across::<S, 6, W>(simd, i, panels.clone()),
+                    7 if TALL > 6 => self.across::<S, 7, W>(simd, i, panels.clone()),
+                    8 if TALL > 6 => self.across::<S, 8, W>(simd, i, panels.clone()),
+                    _ => unreachable!("no block is higher than {TALL}"),
+                }
+                i += height;
+            }
+        }
+    }
+
+    /// R rows of C from row i on, in all of `panels`.
+    #[inline(always)]
+    fn across<S: Simd, const R: usize, const W: usize>(&mut self, simd: S, i: usize, panels: Range<usize>) {
+        let mut p = panels.start;
+        while W == 1 && p + 2 <= panels.end {
+            self.block::<S, R, 2, W>(simd, i, p);
+            p += 2;
+        }
+        while p < panels.end {
+            self.block::<S, R, 1, W>(simd, i, p);
+            p += 1;
+        }
+    }
+
+    /// R rows of C from row i on, in P panels from panel p on.
+    #[inline(always)]
+    fn block<S: Simd, const R: usize, const P: usize, const W: usize>(
+        &mut self,
+        simd: S,
+        i: usize,
+        p: usize,
+    ) {
+        let depth = self.inner.len();
+        let ByRows { data, stride } = self.a;
+        let b = from_fn(|q| self.b.panel(p + q, &self.inner));
+        let block = if TRANSPOSED {
+            let data = if depth == 0 { data } else { &data[i..][..(depth - 1) * stride + R] };
+            let column = |k: usize| {
+                let x = &data[k * stride..][..R];
+                from_fn(|r| x[r])
             };
-            let c = &mut c[i * c_stride + p * NR..];
-            let target = (c, c_stride, width);
-            match MR.min(m - i) {
-                1 => rows::<T, S, 1>([0].map(row), panel, target, accumulate),
-                2 => rows::<T, S, 2>([0, 1].map(row), panel, target, accumulate),
-                3 => rows::<T, S, 3>([0, 1, 2].map(row), panel, target, accumulate),
-                4 => rows::<T, S, 4>([0, 1, 2, 3].map(row), panel, target, accumulate),
-                5 => rows::<T, S, 5>([0, 1, 2, 3, 4].map(row), panel, target, accumulate),
-                _ => rows::<T, S, TALL>([0, 1, 2, 3, 4, 5].map(row), panel, target, accumulate),
-            }
-            i += MR;
-        }
+            sums::<T, S, R, P, W>(simd, depth, column, b)
+        } else {
+            let rows: [&[T]; R] = from_fn(|r| &data[(i + r) * stride..][..depth]);
+            sums::<T, S, R, P, W>(simd, depth, |k| from_fn(|r| rows[r][k]), b)
+        };
+        self.store(simd, &block, i, p);
     }
-}
 
-/// `C (+)= Aᵀ B` for A `(k, m)`: row i of A is `a[i * stride..][..m]`.
-#[inline(always)]
-pub(crate) fn multiply_transposed<T: Real, S: Simd, const MR: usize>(
-    m: usize,
-    a: ByRows<'_, T>,
-    b: &Panels<T>,
-    c: &mut [T],
-    c_stride: usize,
-    accumulate: bool,
-) {
-    for p in 0..b.n.div_ceil(NR) {
-        let panel = &b.data[p * b.k..(p + 1) * b.k];
-        let width = NR.min(b.n - p * NR);
-        let mut i = 0;
-        while i < m {
-            let c = &mut c[i * c_stride + p * NR..];
-            let a = ByRows { data: a.data.get(i..).unwrap_or(&[]), stride: a.stride };
-            let target = (c, c_stride, width);
-            match MR.min(m - i) {
-                1 => columns::<T, S, 1>(a, panel, target, accumulate),
-                2 => columns::<T, S, 2>(a, panel, target, accumulate),
-                3 => columns::<T, S, 3>(a, panel, target, accumulate),
-                4 => columns::<T, S, 4>(a, panel, target, accumulate),
-                5 => columns::<T, S, 5>(a, panel, target, accumulate),
-                _ => columns::<T, S, TALL>(a, panel, target, accumulate),
-            }
-            i += MR;
-        }
-    }
-}
-
-/// C from the first element of a block on, its row stride and the width of the block.
-type Target<'a, T> = (&'a mut [T], usize, usize);
-
-#[inline(always)]
-fn fused<T: Real, S: Simd>(a: T, b: T, c: T) -> T {
-    // Without the instruction a fused multiply-add is a library call.
-    if S::IS_SCALAR { a * b + c } else { a.mul_add(b, c) }
-}
-
-#[inline(always)]
-fn rows<T: Real, S: Simd, const R: usize>(
-    a: [&[T]; R],
-    panel: &[[T; NR]],
-    target: Target<'_, T>,
-    accumulate: bool,
-) {
-    let depth = panel.len();
-    let a = a.map(|row| &row[..depth]);
-    let mut acc = [[T::ZERO; NR]; R];
-    for p in 0..depth {
-        let b = panel[p];
-        for r in 0..R {
-            let x = a[r][p];
-            for j in 0..NR {
-                acc[r][j] = fused::<T, S>(x, b[j], acc[r][j]);
+    #[inline(always)]
+    fn store<S: Simd, const R: usize, const P: usize, const W: usize>(
+        &mut self,
+        simd: S,
+        block: &Block<T, S, R, P, W>,
+        i: usize,
+        p: usize,
+    ) {
+        let first = p * NR;
+        let width = (P * NR).min(self.b.n - first);
+        for (r, sums) in block.iter().enumerate() {
+            let c = &mut self.c[(i + r) * self.c_stride + first..][..width];
+            if width == P * NR {
+                for (c, sums) in c.as_chunks_mut::<NR>().0.iter_mut().zip(sums) {
+                    for (c, &sum) in T::vectors_mut::<S>(c).iter_mut().zip(sums) {
+                        *c = if self.accumulate { T::sum(simd, *c, sum) } else { sum };
+                    }
+                }
+            } else {
+                let mut lines = [[T::ZERO; NR]; P];
+                for (line, sums) in lines.iter_mut().zip(sums) {
+                    T::vectors_mut::<S>(line).copy_from_slice(sums);
+                }
+                for (c, &sum) in c.iter_mut().zip(lines.as_flattened()) {
+                    *c = if self.accumulate { *c + sum } else { sum };
+                }
             }
         }
     }
-    store(&acc, target, accumulate);
 }
 
+/// `Σ_k a(k) b(k)` for columns a of A and rows b of B.
+///
+/// The sums are returned and not written here: an array that is also indexed by a variable would
+/// be kept in memory instead of registers.
 #[expect(
     clippy::needless_range_loop,
     reason = "one index into operands of one length: the bounds are checked once, outside"
 )]
 #[inline(always)]
-fn columns<T: Real, S: Simd, const R: usize>(
-    a: ByRows<'_, T>,
-    panel: &[[T; NR]],
-    target: Target<'_, T>,
-    accumulate: bool,
-) {
-    let mut acc = [[T::ZERO; NR]; R];
-    let depth = panel.len();
-    let last = (depth.max(1) - 1) * a.stride + R;
-    let a_data = &a.data[..last];
-    for p in 0..depth {
-        let b = panel[p];
-        let from = p * a.stride;
-        let Some(x) = a_data[from..].first_chunk::<R>() else {
-            break; // excluded by the slice above
-        };
+fn sums<T: Real, S: Simd, const R: usize, const P: usize, const W: usize>(
+    simd: S,
+    depth: usize,
+    a: impl Fn(usize) -> [T; R],
+    b: [&[Line<T>]; P],
+) -> Block<T, S, R, P, W> {
+    let b = b.map(|panel| &panel[..depth]);
+    let mut sums = [[[T::splat(simd, T::ZERO); W]; P]; R];
+    for k in 0..depth {
+        let x = a(k);
+        let lines: [&[T::Vector<S>]; P] = from_fn(|q| T::vectors::<S>(&b[q][k].0));
         for r in 0..R {
-            let x = x[r];
-            for j in 0..NR {
-                acc[r][j] = fused::<T, S>(x, b[j], acc[r][j]);
+            let x = T::splat(simd, x[r]);
+            for q in 0..P {
+                for w in 0..W {
+                    sums[r][q][w] = T::fused(simd, x, lines[q][w], sums[r][q][w]);
+                }
             }
         }
     }
-    store(&acc, target, accumulate);
-}
-
-#[inline(always)]
-fn store<T: Real, const R: usize>(acc: &[[T; NR]; R], (c, c_stride, width): Target<'_, T>, accumulate: bool) {
-    for (r, acc) in acc.iter().enumerate() {
-        let c = &mut c[r * c_stride..r * c_stride + width];
-        match (accumulate, c.as_chunks_mut::<NR>().0) {
-            (true, [c]) => {
-                for j in 0..NR {
-                    c[j] += acc[j];
-                }
-            }
-            (false, [c]) => *c = *acc,
-            (true, _) => {
-                for (c, &x) in c.iter_mut().zip(acc) {
-                    *c += x;
-                }
-            }
-            (false, _) => c.copy_from_slice(&acc[..width]),
-        }
-    }
+    sums
 }

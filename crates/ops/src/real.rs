@@ -5,20 +5,27 @@
 //! the mathematics library.
 
 use crate::Result;
+use crate::lanes::Lanes;
+use crate::linear::PackedWeight;
 use crate::vector;
 use candle_core::{CpuStorage, WithDType};
 use std::ops::Neg;
 
 /// f32 or f64.
-pub(crate) trait Real: WithDType + Neg<Output = Self> + Default {
+pub(crate) trait Real: WithDType + Lanes + Neg<Output = Self> + Default {
     const ZERO: Self;
     const ONE: Self;
     const LOWEST: Self;
     fn real(x: f64) -> Self;
     fn exp(self) -> Self;
     fn ln(self) -> Self;
+    /// 2ˣ for x ≤ 0, given what fuses `a · b + c` on this machine.
+    fn exp2(self, fused: impl Fn(Self, Self, Self) -> Self) -> Self;
+    fn log2(self) -> Self;
     fn erf(self) -> Self;
     fn sqrt(self) -> Self;
+    /// A packed weight of f32, if that is the type.
+    fn packed(weight: &PackedWeight<f32>) -> Option<&PackedWeight<Self>>;
     /// The elements of a storage, to be changed in place.
     fn slice_mut(storage: &mut CpuStorage) -> Result<&mut [Self]>;
     /// The elements of a storage.
@@ -30,7 +37,7 @@ pub(crate) trait Real: WithDType + Neg<Output = Self> + Default {
 }
 
 macro_rules! real {
-    ($t:ty, $dtype:ident, $exp:path, $erf:path) => {
+    ($t:ty, $dtype:ident, $packed:expr, $exp:path, $exp2:expr, $erf:path) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -48,12 +55,23 @@ macro_rules! real {
                 <$t>::ln(self)
             }
             #[inline(always)]
+            fn exp2(self, fused: impl Fn(Self, Self, Self) -> Self) -> Self {
+                $exp2(self, fused)
+            }
+            #[inline(always)]
+            fn log2(self) -> Self {
+                <$t>::log2(self)
+            }
+            #[inline(always)]
             fn erf(self) -> Self {
                 $erf(self)
             }
             #[inline(always)]
             fn sqrt(self) -> Self {
                 <$t>::sqrt(self)
+            }
+            fn packed(weight: &PackedWeight<f32>) -> Option<&PackedWeight<Self>> {
+                $packed(weight)
             }
             fn slice_mut(storage: &mut CpuStorage) -> Result<&mut [Self]> {
                 match storage {
@@ -87,5 +105,5 @@ macro_rules! real {
     };
 }
 
-real!(f32, F32, vector::exp, vector::erf);
-real!(f64, F64, f64::exp, candle_core::cpu::erf::erf_f64);
+real!(f32, F32, Some, vector::exp, vector::exp2, vector::erf);
+real!(f64, F64, |_| None, f64::exp, |x: f64, _| x.exp2(), candle_core::cpu::erf::erf_f64);

@@ -4,7 +4,7 @@
 //! ChaCha generator with 8 rounds. A stream is a pure function of its address, so resuming a run
 //! needs no saved generator state, and a new purpose disturbs no other.
 
-use rand::SeedableRng;
+use rand::{RngCore, SeedableRng};
 
 /// The generator behind every stream.
 pub type Rng = rand_chacha::ChaCha8Rng;
@@ -30,6 +30,11 @@ impl Streams {
         }
         Rng::from_seed(key)
     }
+
+    /// The first number of that stream: the seed of what is hashed and not drawn.
+    pub fn seed(&self, purpose: &str, index: u64) -> u64 {
+        self.rng(purpose, index).next_u64()
+    }
 }
 
 /// The 64-bit FNV-1a hash (Fowler, Noll, Vo): stable across platforms and compiler versions,
@@ -43,7 +48,6 @@ fn fnv1a64(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::RngCore;
 
     #[test]
     fn the_hash_gives_the_published_vectors() {

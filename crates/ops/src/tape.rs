@@ -12,19 +12,22 @@
 use crate::fused::{Fused, Run, Sink, views};
 use crate::gradients::Sums;
 use crate::host::{Host, by_dtype};
+use crate::linear::PackedWeight;
 use crate::real::Real;
 use crate::vector::add_to;
-use crate::{Gradients, OpsError, Parameters, Result};
+use crate::{Gradients, OpsError, Packs, Parameters, Result};
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, Tensor, TensorId, WithDType};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Records forward passes and runs them backwards. One thread uses it at a time; what it has allocated it keeps.
 pub struct Tape {
     names: Vec<String>,
     /// The place of each parameter in [`Gradients`].
     places: HashMap<TensorId, usize>,
+    packs: Option<Arc<Packs>>,
     spare: Spare,
 }
 
@@ -42,7 +45,13 @@ impl Tape {
             names.push(name);
             places.insert(var.as_tensor().id(), place);
         }
-        Self { names, places, spare: Spare::default() }
+        Self { names, places, packs: None, spare: Spare::default() }
+    }
+
+    /// Has linear maps read their weights from `packs`.
+    pub fn with_packs(mut self, packs: Arc<Packs>) -> Self {
+        self.packs = Some(packs);
+        self
     }
 
     /// Runs `loss`, which computes a scalar, and adds its gradient for every parameter to `sum`. Returns the scalar.
@@ -57,7 +66,7 @@ impl Tape {
         if is_recording() {
             return Err(candle_core::Error::msg("a tape was asked to record while another one does").into());
         }
-        let session = Session::begin(std::mem::take(&mut self.places));
+        let session = Session::begin(std::mem::take(&mut self.places), self.packs.clone());
         let loss = loss();
         let mut recording = session.end();
         let done = loss.and_then(|loss| {
@@ -78,8 +87,8 @@ impl Tape {
 struct Session;
 
 impl Session {
-    fn begin(places: HashMap<TensorId, usize>) -> Self {
-        let recording = Recording { places, ..Recording::default() };
+    fn begin(places: HashMap<TensorId, usize>, packs: Option<Arc<Packs>>) -> Self {
+        let recording = Recording { places, packs, ..Recording::default() };
         RECORDING.with_borrow_mut(|current| *current = Some(recording));
         Self
     }
@@ -98,6 +107,12 @@ impl Drop for Session {
 /// Whether a forward pass is being recorded on this thread.
 pub(crate) fn is_recording() -> bool {
     RECORDING.with_borrow(Option::is_some)
+}
+
+/// The packed form of a weight, if the recording has one.
+pub(crate) fn packed(weight: &Tensor) -> Result<Option<Arc<PackedWeight<f32>>>> {
+    let packs = RECORDING.with_borrow(|recording| recording.as_ref().and_then(|r| r.packs.clone()));
+    packs.map_or(Ok(None), |packs| packs.get(weight))
 }
 
 /// Runs an operation and notes it, if one of its inputs needs a gradient.
@@ -166,6 +181,7 @@ enum Target {
 #[derive(Default)]
 struct Recording {
     places: HashMap<TensorId, usize>,
+    packs: Option<Arc<Packs>>,
     slots: HashMap<TensorId, usize>,
     slot_count: usize,
     nodes: Vec<Box<dyn Node>>,

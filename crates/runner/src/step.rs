@@ -7,11 +7,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use attnlab_hooks::NoHooks;
 use attnlab_model::{Dropout, Mlp, ModelConfig, Transformer};
-use attnlab_ops::{Gradients, Parameters, Streams, Tape};
+use attnlab_ops::{Gradients, Packs, Parameters, Streams, Tape};
 use attnlab_positions::Places;
 use attnlab_tasks::Batch;
 use candle_core::{DType, Device, Tensor};
@@ -53,6 +53,7 @@ pub(crate) fn activation_bytes(config: &ModelConfig) -> f64 {
 pub struct StepMemory {
     tapes: Mutex<Vec<Tape>>,
     sums: Mutex<Vec<Gradients>>,
+    packs: OnceLock<Arc<Packs>>,
 }
 
 impl StepMemory {
@@ -62,7 +63,12 @@ impl StepMemory {
     }
 
     fn tape(&self, parameters: &Parameters) -> Tape {
-        lock(&self.tapes).pop().unwrap_or_else(|| Tape::new(parameters))
+        let new = || Tape::new(parameters).with_packs(self.packs(parameters).clone());
+        lock(&self.tapes).pop().unwrap_or_else(new)
+    }
+
+    fn packs(&self, parameters: &Parameters) -> &Arc<Packs> {
+        self.packs.get_or_init(|| Arc::new(Packs::new(parameters)))
     }
 
     fn sum(&self, parameters: &Parameters) -> Result<Gradients> {
@@ -101,6 +107,7 @@ impl TrainingStep<'_> {
         let count = batch.rows.div_ceil(rows);
         let lanes = LANES.min(count);
         let labels = batch.labelled().max(1) as f64;
+        self.memory.packs(self.parameters).parameters_changed(); // by the optimiser
         let next = AtomicUsize::new(0);
         let folded = Mutex::new(Folded::default());
         let work = || {

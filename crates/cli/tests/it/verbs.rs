@@ -230,6 +230,8 @@ fn bench_train_counts_and_measures_one_step() {
         "ms_cpu_per_step",
         "tokens_per_s",
         "gflops",
+        "peak_gflops",
+        "peak_share",
         "peak_rss_mib",
         "first_step_s",
         "ms_min",
@@ -238,6 +240,8 @@ fn bench_train_counts_and_measures_one_step() {
         assert!(number(key) > 0.0 && number(key).is_finite(), "{key} in {result}");
     }
     assert!(number("ms_min") <= number("ms_per_step"));
+    let share = number("gflops") / (number("peak_gflops") * 2.0);
+    assert!((number("peak_share") / share - 1.0).abs() < 1e-9, "{result}");
     let gflop = 3.0 * batch * seq_len * (layers * (24.0 * d * d + 2.0 * seq_len * d) + 2.0 * d * vocab) / 1e9;
     assert!(
         (number("gflop_per_step") / gflop - 1.0).abs() < 1e-9,

@@ -3,7 +3,7 @@
 //! ```text
 //! q = x·Wq, k = x·Wk, v = x·Wv                       (B, T, H or G, K)
 //! s = scale · rotate(q)·rotate(k)ᵀ + bias            (B, H, T, T)
-//! z = softmax(mask(s))·v                             (B, T, H, K)
+//! z = softmax(mask(s))·v                             (B, T, H, K)    with a null option: its weight has no value
 //! y = z·Wo                                           (B, T, D)
 //! ```
 //! Two routes compute z. The fused one never holds (B, H, T, T); it runs whenever nobody edits the scores or the
@@ -13,13 +13,13 @@
 mod maps;
 
 use attnlab_hooks::{Observer, Point, Scope, Select, Site, Want, observe};
-use attnlab_ops::{self as ops, AttentionSpec, DistanceBias, composed};
+use attnlab_ops::{self as ops, AttentionDropout, AttentionSpec, DistanceBias, Extras, Null, composed};
 use attnlab_positions::{Bias, Places, Position};
 use candle_core::Tensor;
-use candle_nn::VarBuilder;
+use candle_nn::{Init, VarBuilder};
 
-use crate::config::{Mask, ModelConfig};
-use crate::dropout::{self, Dropout};
+use crate::config::{Mask, ModelConfig, NullOption};
+use crate::dropout::Dropout;
 use crate::error::Result;
 use crate::norm::Normalise;
 use crate::projection::{Projection, Role};
@@ -40,6 +40,33 @@ pub(crate) struct Attention {
     value: Projection,
     output: Projection,
     qk_norm: Option<(Normalise, Normalise)>,
+    null: NullScore,
+}
+
+/// The score of the option to attend to nothing.
+enum NullScore {
+    None,
+    Zero,
+    Learned(Tensor), // (H)
+}
+
+impl NullScore {
+    fn as_null(&self) -> Option<Null<'_>> {
+        match self {
+            Self::None => None,
+            Self::Zero => Some(Null::Zero),
+            Self::Learned(scores) => Some(Null::Learned(scores)),
+        }
+    }
+
+    /// That of some heads.
+    fn of_heads(&self, heads: &[usize]) -> Result<Self> {
+        Ok(match self {
+            Self::None => Self::None,
+            Self::Zero => Self::Zero,
+            Self::Learned(scores) => Self::Learned(maps::pick(scores, 0, heads)?),
+        })
+    }
 }
 
 impl Attention {
@@ -69,6 +96,13 @@ impl Attention {
             query: inward(n_heads, "q")?,
             key: inward(n_kv_heads, "k")?,
             value: inward(n_kv_heads, "v")?,
+            null: match a.null_option {
+                NullOption::None => NullScore::None,
+                NullOption::Zero => NullScore::Zero,
+                NullOption::Learned => {
+                    NullScore::Learned(vb.get_with_hints(n_heads, "null", Init::Const(0.0))?)
+                }
+            },
             output: Projection::new((n_heads * k, d), a.out_bias, Role::ToStream, a, vb.pp("o"))?,
             qk_norm,
         })
@@ -106,13 +140,15 @@ impl Attention {
         let bias = position.bias(places, places, x.dtype(), x.device())?;
 
         let edited = MAP_SITES.iter().any(|&site| matches!(observer.wants(point(site)), Want::Edit));
-        let drops = self.dropout > 0.0 && masks.is_some();
+        let dropout = masks.filter(|_| self.dropout > 0.0);
+        let dropout =
+            dropout.map(|masks| AttentionDropout { p: self.dropout, seed: masks.seed("pattern", self.layer) });
         let z = match &bias {
-            Bias::None if !edited && !drops => self.fused(&q, &k, &v, None, observer)?,
-            Bias::Distance(by_distance) if !edited && !drops => {
-                self.fused(&q, &k, &v, Some(by_distance), observer)?
+            Bias::None if !edited => self.fused(&q, &k, &v, None, dropout, observer)?,
+            Bias::Distance(by_distance) if !edited => {
+                self.fused(&q, &k, &v, Some(by_distance), dropout, observer)?
             }
-            _ => self.composed(&q, &k, &v, &bias, masks, observer)?,
+            _ => self.composed(&q, &k, &v, &bias, dropout, observer)?,
         }; // (B, T, H, K)
         let z = observe(observer, point(Site::Z), &z)?;
         self.project(&z, observer)
@@ -125,6 +161,7 @@ impl Attention {
         k: &Tensor,
         v: &Tensor,
         bias: Option<&DistanceBias>,
+        dropout: Option<AttentionDropout>,
         observer: &mut O,
     ) -> Result<Tensor> {
         for site in MAP_SITES {
@@ -134,7 +171,8 @@ impl Attention {
             let map = self.map_in_scope(site, &scope, q, k, bias)?;
             observer.see(point, &map)?;
         }
-        Ok(ops::attention(q, k, v, bias, &self.spec)?)
+        let extras = Extras { bias, null: self.null.as_null(), dropout };
+        Ok(ops::attention(q, k, v, &extras, &self.spec)?)
     }
 
     /// The map of one site, computed for the examples, heads and query rows in scope and no others.
@@ -161,7 +199,10 @@ impl Attention {
         }
         let bias = bias.map(|bias| maps.by_distance(bias, &heads)).transpose()?;
         let scores = maps.finish(&scores, bias.as_ref())?;
-        if site == Site::Scores { Ok(scores) } else { Ok(ops::softmax(&scores)?) }
+        if site == Site::Scores {
+            return Ok(scores);
+        }
+        pattern_of(&scores, self.null.of_heads(&heads)?.as_null())
     }
 
     /// z through the whole map, which the observer may edit at each stage.
@@ -171,10 +212,10 @@ impl Attention {
         k: &Tensor,
         v: &Tensor,
         bias: &Bias,
-        masks: Option<&Dropout>,
+        dropout: Option<AttentionDropout>,
         observer: &mut O,
     ) -> Result<Tensor> {
-        let t = q.dim(1)?;
+        let (b, t, h, _) = q.dims4()?;
         let rows: Vec<usize> = (0..t).collect();
         let heads: Vec<usize> = (0..self.n_heads).collect();
         let point = |site| Point::block(site, self.layer);
@@ -187,8 +228,12 @@ impl Attention {
         let scores = composed::raw_scores(q, k, self.spec.scale)?; // (B, H, T, T)
         let scores = observe(observer, point(Site::ScoresRaw), &scores)?;
         let scores = observe(observer, point(Site::Scores), &maps.finish(&scores, bias.as_ref())?)?;
-        let pattern = observe(observer, point(Site::Pattern), &ops::softmax(&scores)?)?;
-        let pattern = dropout::apply(&pattern, self.dropout, masks, "pattern", self.layer)?;
+        let pattern = pattern_of(&scores, self.null.as_null())?;
+        let pattern = observe(observer, point(Site::Pattern), &pattern)?;
+        let pattern = match dropout {
+            Some(dropout) => (&pattern * dropout.factors((b, h, t, t), pattern.dtype(), pattern.device())?)?,
+            None => pattern,
+        };
         Ok(composed::weighted_values(&pattern, v)?) // (B, T, H, K)
     }
 
@@ -224,4 +269,12 @@ impl Attention {
         };
         Ok(Tensor::cat(&heads.iter().map(output).collect::<Result<Vec<_>>>()?, 2)?)
     }
+}
+
+/// The weights of the keys, (B, H, R, T), from scores in which hidden keys have −∞.
+fn pattern_of(scores: &Tensor, null: Option<Null<'_>>) -> Result<Tensor> {
+    Ok(match null {
+        None => ops::softmax(scores)?,
+        null => composed::pattern(scores, null)?,
+    })
 }

@@ -1,7 +1,7 @@
 //! Gradient reaches every parameter of every variant: a cut would handicap one arm of an experiment silently.
 
 use attnlab_hooks::NoHooks;
-use attnlab_model::{Architecture, Mask, Mlp, Norm, NormPlacement, Residual, Result};
+use attnlab_model::{Architecture, Dropout, Mask, Mlp, Norm, NormPlacement, NullOption, Residual, Result};
 use attnlab_ops::{self as ops, Gradients, Streams, Tape};
 use candle_core::{DType, Device, Tensor};
 
@@ -10,6 +10,7 @@ use crate::{build, config, positions, small, tokens};
 const MLPS: [Mlp; 7] = [Mlp::None, Mlp::Relu, Mlp::Gelu, Mlp::GeluErf, Mlp::Silu, Mlp::Swiglu, Mlp::Geglu];
 const NORMS: [Norm; 3] = [Norm::None, Norm::Layer, Norm::Rms];
 const PLACEMENTS: [NormPlacement; 3] = [NormPlacement::Pre, NormPlacement::Post, NormPlacement::Sandwich];
+const NULLS: [NullOption; 3] = [NullOption::None, NullOption::Zero, NullOption::Learned];
 const RESIDUALS: [Residual; 3] = [Residual::Sequential, Residual::Parallel, Residual::ParallelSharedNorm];
 
 /// The product of norm, placement, residual, MLP and key/value heads; the switches take each value in turn.
@@ -35,6 +36,8 @@ fn architectures() -> Vec<Architecture> {
                             mlp_bias: !on(1),
                             norm_bias: on(0),
                             head_bias: !on(2),
+                            null_option: NULLS[turn % 3],
+                            attention_dropout: if on(3) { 0.2 } else { 0.0 },
                             ..small()
                         };
                         if architecture.validate().is_ok() {
@@ -64,8 +67,9 @@ fn every_parameter_of_every_variant_receives_gradient() {
             let config = config(architecture.clone(), position, mask);
             let (model, parameters) = build(&config, DType::F32);
             let places = model.position().training_places(2, 5, &mut Streams::new(3).rng("places", 0));
+            let masks = Dropout::new(Streams::new(8), 0);
             let loss = || -> Result<Tensor> {
-                let hidden = model.hidden(&batch, &places, None, &mut NoHooks)?;
+                let hidden = model.hidden(&batch, &places, Some(&masks), &mut NoHooks)?;
                 Ok(ops::cross_entropy(&model.logits(&hidden.flatten_to(1)?)?, &targets)?)
             };
             let mut gradients = Gradients::none(&parameters).unwrap();

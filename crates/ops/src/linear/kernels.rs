@@ -5,15 +5,29 @@
 //! ```
 //! with x `(N, In)`, W `(Out, In)`, y `(N, Out)`, all row-major. `(+)=` adds if `accumulate`;
 //! otherwise what the target held is never read.
+//!
+//! Sums run over the inner dimension in ascending order, in blocks of [`DEPTH`]: the bits of a
+//! result depend on nothing but the operands, and AVX2 and AVX-512 give the same.
 
-use crate::matmul::{ByRows, DEPTH, NR, Panels, TALL, multiply, multiply_transposed};
+use crate::matmul::{ByRows, Panels, Product};
 use crate::real::Real;
 use pulp::{Arch, Simd, WithSimd};
 use std::any::Any;
 use std::cell::Cell;
+use std::ops::Range;
 
-/// Rows that go through all panels together, so that they stay in the cache.
+/// Inner dimension of one pass.
+const DEPTH: usize = 256;
+/// Columns of C in one pass of a gradient: the panels of a pass take a quarter of the second-level
+/// cache.
+const COLUMNS: usize = 256;
+/// Rows of y that are finished together, and are then still in the cache for the epilogue.
 const ROWS: usize = 96;
+/// Columns of ∂y that are copied next to each other when they lie far apart.
+const STRIP: usize = 64;
+/// Columns of ∂y up to which they are read where they lie. The rows of wider ones are so far apart
+/// that a column falls into few sets of the first-level cache, and each row on its own page.
+const NARROW: usize = 512;
 
 /// x is `(rows, inner)`, W `(out, inner)`, y `(rows, out)`.
 #[derive(Clone, Copy)]
@@ -40,11 +54,13 @@ impl<T: Real> PackedWeight<T> {
 
     /// From another W of the same shape, into the same memory.
     pub(crate) fn repack(&mut self, weight: &[T]) {
-        pack(weight, Sizes { rows: 0, inner: self.inner, out: self.out }, &mut self.panels);
+        let Self { panels, out, inner } = self;
+        pack(weight, *out, *inner, panels);
     }
 }
 
 /// W as it lies, or packed before.
+#[derive(Clone, Copy)]
 pub(super) enum Weight<'a, T> {
     Plain(&'a [T]),
     Packed(&'a PackedWeight<T>),
@@ -88,18 +104,19 @@ pub(super) fn forward<T: Real, E: Epilogue<T>>(
     sizes: Sizes,
     epilogue: E,
 ) {
-    assert_eq!(x.len(), sizes.rows * sizes.inner);
-    assert_eq!(y.len(), sizes.rows * sizes.out);
+    let Sizes { rows, inner, out } = sizes;
+    assert_eq!(x.len(), rows * inner);
+    assert_eq!(y.len(), rows * out);
     if y.is_empty() {
         return;
     }
     match weight {
         Weight::Packed(weight) => {
-            assert_eq!((weight.out, weight.inner), (sizes.out, sizes.inner));
+            assert_eq!((weight.out, weight.inner), (out, inner));
             Arch::new().dispatch(Forward { x, panels: &weight.panels, y, sizes, epilogue });
         }
-        Weight::Plain(weight) => with_scratch(|panels| {
-            pack(weight, sizes, panels);
+        Weight::Plain(weight) => with_scratch(|Scratch { panels, .. }| {
+            pack(weight, out, inner, panels);
             Arch::new().dispatch(Forward { x, panels, y, sizes, epilogue });
         }),
     }
@@ -113,42 +130,43 @@ pub(super) fn input_gradient<T: Real>(
     sizes: Sizes,
     accumulate: bool,
 ) {
-    assert_eq!(grad.len(), sizes.rows * sizes.out);
-    assert_eq!(weight.len(), sizes.out * sizes.inner);
-    assert_eq!(dx.len(), sizes.rows * sizes.inner);
-    if dx.is_empty() {
-        return;
+    let Sizes { rows, inner, out } = sizes;
+    assert_eq!(grad.len(), rows * out);
+    assert_eq!(weight.len(), out * inner);
+    assert_eq!(dx.len(), rows * inner);
+    if !is_trivial(dx, out, accumulate) {
+        with_scratch(|scratch| {
+            Arch::new().dispatch(InputGradient { grad, weight, dx, sizes, accumulate, scratch });
+        });
     }
-    with_scratch(|panels| {
-        Arch::new().dispatch(InputGradient { grad, weight, dx, sizes, accumulate, panels });
-    });
 }
 
 /// `∂W (+)= ∂yᵀ x`.
-pub(super) fn weight_gradient<T: Real>(
-    grad: &[T],
-    x: &[T],
-    dw: &mut [T],
-    sizes: Sizes,
-    accumulate: bool,
-) {
-    assert_eq!(grad.len(), sizes.rows * sizes.out);
-    assert_eq!(x.len(), sizes.rows * sizes.inner);
-    assert_eq!(dw.len(), sizes.out * sizes.inner);
-    if dw.is_empty() || sizes.rows == 0 {
-        if !accumulate {
-            dw.fill(T::ZERO);
-        }
-        return;
+pub(super) fn weight_gradient<T: Real>(grad: &[T], x: &[T], dw: &mut [T], sizes: Sizes, accumulate: bool) {
+    let Sizes { rows, inner, out } = sizes;
+    assert_eq!(grad.len(), rows * out);
+    assert_eq!(x.len(), rows * inner);
+    assert_eq!(dw.len(), out * inner);
+    if !is_trivial(dw, rows, accumulate) {
+        with_scratch(|scratch| {
+            Arch::new().dispatch(WeightGradient { grad, x, dw, sizes, accumulate, scratch });
+        });
     }
-    with_scratch(|panels| {
-        Arch::new().dispatch(WeightGradient { grad, x, dw, sizes, accumulate, panels });
-    });
 }
 
 /// `∂b (+)= Σ_rows ∂y`.
 pub(super) fn column_sums<T: Real>(grad: &[T], db: &mut [T], accumulate: bool) {
-    Arch::new().dispatch(ColumnSums { grad, db, accumulate });
+    if !is_trivial(db, grad.len(), accumulate) {
+        Arch::new().dispatch(ColumnSums { grad, db, accumulate });
+    }
+}
+
+/// Whether there is no element or nothing to sum; then the elements are zeros.
+fn is_trivial<T: Real>(c: &mut [T], depth: usize, accumulate: bool) -> bool {
+    if depth == 0 && !accumulate {
+        c.fill(T::ZERO);
+    }
+    depth == 0 || c.is_empty()
 }
 
 struct Forward<'a, T, E> {
@@ -163,9 +181,24 @@ impl<T: Real, E: Epilogue<T>> WithSimd for Forward<'_, T, E> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Self { x, panels, y, sizes: Sizes { inner, out, .. }, mut epilogue } = self;
-        product::<T, S>(x, inner, panels, y, out, false, |first, block| epilogue.rows(first, block));
+        for (block, y) in y.chunks_mut(ROWS * out).enumerate() {
+            let first = block * ROWS;
+            // One empty block if there is nothing to sum, so that y is written.
+            for depth in blocks(inner.max(1), DEPTH) {
+                simd.vectorize(Product::<T, false> {
+                    m: y.len() / out,
+                    a: ByRows { data: &x[first * inner + depth.start..], stride: inner },
+                    b: panels,
+                    inner: depth.start..depth.end.min(inner),
+                    c: y,
+                    c_stride: out,
+                    accumulate: depth.start > 0,
+                });
+            }
+            epilogue.rows(first, y);
+        }
     }
 }
 
@@ -175,17 +208,31 @@ struct InputGradient<'a, T> {
     dx: &'a mut [T],
     sizes: Sizes,
     accumulate: bool,
-    panels: &'a mut Panels<T>,
+    scratch: &'a mut Scratch<T>,
 }
 
 impl<T: Real> WithSimd for InputGradient<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { grad, weight, dx, sizes: Sizes { inner, out, .. }, accumulate, panels } = self;
-        panels.set_rows(weight, inner, out, inner);
-        product::<T, S>(grad, out, panels, dx, inner, accumulate, |_, _| ());
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { grad, weight, dx, sizes: Sizes { rows, inner, out }, .. } = self;
+        let panels = &mut self.scratch.panels;
+        for depth in blocks(out, DEPTH) {
+            for columns in blocks(inner, COLUMNS) {
+                let weight = &weight[depth.start * inner + columns.start..];
+                panels.set_rows(weight, inner, depth.len(), columns.len());
+                simd.vectorize(Product::<T, false> {
+                    m: rows,
+                    a: ByRows { data: &grad[depth.start..], stride: out },
+                    b: panels,
+                    inner: 0..depth.len(),
+                    c: &mut dx[columns.start..],
+                    c_stride: inner,
+                    accumulate: self.accumulate || depth.start > 0,
+                });
+            }
+        }
     }
 }
 
@@ -195,20 +242,41 @@ struct WeightGradient<'a, T> {
     dw: &'a mut [T],
     sizes: Sizes,
     accumulate: bool,
-    panels: &'a mut Panels<T>,
+    scratch: &'a mut Scratch<T>,
 }
 
 impl<T: Real> WithSimd for WeightGradient<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { grad, x, dw, sizes: Sizes { rows, inner, out }, accumulate, panels } = self;
-        for depth in depths(rows) {
-            panels.set_rows(&x[depth.start * inner..], inner, depth.len(), inner);
-            let grad = ByRows { data: &grad[depth.start * out..], stride: out };
-            let add = accumulate || depth.start > 0;
-            multiply_transposed::<T, S, TALL>(out, grad, panels, dw, inner, add);
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { grad, x, dw, sizes: Sizes { rows, inner, out }, .. } = self;
+        let Scratch { panels, strip } = self.scratch;
+        for depth in blocks(rows, DEPTH) {
+            let grad = &grad[depth.start * out..depth.end * out];
+            for columns in blocks(inner, COLUMNS) {
+                panels.set_rows(&x[depth.start * inner + columns.start..], inner, depth.len(), columns.len());
+                for part in blocks(out, if out > NARROW { STRIP } else { out }) {
+                    let a = if part.len() < out {
+                        strip.clear();
+                        for row in grad.chunks_exact(out) {
+                            strip.extend_from_slice(&row[part.clone()]);
+                        }
+                        ByRows { data: &*strip, stride: part.len() }
+                    } else {
+                        ByRows { data: grad, stride: out }
+                    };
+                    simd.vectorize(Product::<T, true> {
+                        m: part.len(),
+                        a,
+                        b: panels,
+                        inner: 0..depth.len(),
+                        c: &mut dw[part.start * inner + columns.start..],
+                        c_stride: inner,
+                        accumulate: self.accumulate || depth.start > 0,
+                    });
+                }
+            }
         }
     }
 }
@@ -225,75 +293,70 @@ impl<T: Real> WithSimd for ColumnSums<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let Self { grad, db, accumulate } = self;
+        let out = db.len();
+        let (chunks, rest) = if out > NARROW { (&mut [][..], db) } else { db.as_chunks_mut::<STRIP>() };
+        let whole = chunks.len() * STRIP;
+        for (i, db) in chunks.iter_mut().enumerate() {
+            // In registers, down all rows.
+            let mut sums = if accumulate { *db } else { [T::ZERO; STRIP] };
+            for row in grad[i * STRIP..].chunks(out) {
+                if let Some(row) = row.first_chunk::<STRIP>() {
+                    for j in 0..STRIP {
+                        sums[j] += row[j];
+                    }
+                }
+            }
+            *db = sums;
+        }
         if !accumulate {
-            db.fill(T::ZERO);
+            rest.fill(T::ZERO);
         }
-        if db.is_empty() {
-            return;
-        }
-        for row in grad.chunks_exact(db.len()) {
-            for (sum, &g) in db.iter_mut().zip(row) {
+        for row in grad.chunks_exact(out) {
+            for (sum, &g) in rest.iter_mut().zip(&row[whole..]) {
                 *sum += g;
             }
         }
     }
 }
 
-/// `C (+)= A B` with A `(m, k)`; `finish` sees each block of finished rows of C.
+/// `0..n` in blocks.
 #[inline(always)]
-fn product<T: Real, S: Simd>(
-    a: &[T],
-    k: usize,
-    b: &Panels<T>,
-    c: &mut [T],
-    columns: usize,
-    accumulate: bool,
-    mut finish: impl FnMut(usize, &mut [T]),
-) {
-    for (block, c) in c.chunks_mut(ROWS * columns).enumerate() {
-        let first = block * ROWS;
-        let rows = c.len() / columns;
-        for depth in depths(k) {
-            let a = ByRows { data: &a[first * k + depth.start..], stride: k };
-            let add = accumulate || depth.start > 0;
-            multiply::<T, S, TALL>(rows, a, b, depth, 0..columns.div_ceil(NR), c, columns, add);
-        }
-        finish(first, c);
-    }
-}
-
-/// The inner dimension in blocks; one empty block if it is 0, so that C is written.
-#[inline(always)]
-fn depths(k: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
-    (0..k.max(1)).step_by(DEPTH).map(move |begin| begin..k.min(begin + DEPTH))
+fn blocks(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..n).step_by(size).map(move |begin| begin..n.min(begin + size))
 }
 
 /// Wᵀ in panels.
-fn pack<T: Real>(weight: &[T], sizes: Sizes, panels: &mut Panels<T>) {
-    struct Pack<'a, T>(&'a [T], Sizes, &'a mut Panels<T>);
+fn pack<T: Real>(weight: &[T], out: usize, inner: usize, panels: &mut Panels<T>) {
+    struct Pack<'a, T>(&'a [T], usize, usize, &'a mut Panels<T>);
     impl<T: Real> WithSimd for Pack<'_, T> {
         type Output = ();
 
         #[inline(always)]
-        fn with_simd<S: Simd>(self, _: S) {
-            let Self(weight, Sizes { inner, out, .. }, panels) = self;
-            panels.set_columns(weight, inner, inner, out);
+        fn with_simd<S: Simd>(self, simd: S) {
+            let Self(weight, out, inner, panels) = self;
+            panels.set_columns(simd, weight, inner, inner, out);
         }
     }
-    assert_eq!(weight.len(), sizes.out * sizes.inner);
-    Arch::new().dispatch(Pack(weight, sizes, panels));
+    assert_eq!(weight.len(), out * inner);
+    Arch::new().dispatch(Pack(weight, out, inner, panels));
 }
 
-/// Lends the panels of the last call on this thread, so that a warm call allocates nothing.
-fn with_scratch<T: Real, R>(run: impl FnOnce(&mut Panels<T>) -> R) -> R {
+struct Scratch<T> {
+    panels: Panels<T>,
+    strip: Vec<T>, // of ∂y: (DEPTH, STRIP)
+}
+
+/// Lends what the last call on this thread left, so that a warm call allocates nothing.
+fn with_scratch<T: Real, R>(run: impl FnOnce(&mut Scratch<T>) -> R) -> R {
     thread_local! {
         static SCRATCH: Cell<Option<Box<dyn Any>>> = const { Cell::new(None) };
     }
-    // The element type changes only between a training and a gradient check.
-    let kept = SCRATCH.take().and_then(|kept| kept.downcast::<Panels<T>>().ok());
-    let mut panels = kept.unwrap_or_default();
-    let result = run(&mut panels);
-    SCRATCH.set(Some(panels));
+    // Another element type than the last is seen between a training and a gradient check only.
+    let kept = SCRATCH.take().and_then(|kept| kept.downcast::<Scratch<T>>().ok());
+    let mut scratch =
+        kept.unwrap_or_else(|| Box::new(Scratch { panels: Panels::default(), strip: Vec::new() }));
+    let result = run(&mut scratch);
+    SCRATCH.set(Some(scratch));
     result
 }
 
@@ -313,7 +376,7 @@ mod tests {
     fn assert_close<T: Real>(got: &[T], exact: &[f64], tolerance: f64, what: &str) {
         assert_eq!(got.len(), exact.len());
         for (i, (&got, &exact)) in got.iter().zip(exact).enumerate() {
-            assert!((got.to_f64() - exact).abs() <= tolerance, "{what}[{i}]: {got:?}, not {exact}");
+            assert!((got.to_f64() - exact).abs() <= tolerance, "{what}[{i}]: {got}, not {exact}");
         }
     }
 
@@ -378,9 +441,107 @@ mod tests {
                 }
             }
         }
-        for (rows, inner, out) in [(97, 300, 5), (300, 3, 257), (513, 17, 64), (1, 700, 33), (64, 64, 515)] {
+        // Several blocks of rows, of depth and of columns, and copied strips of ∂y.
+        for (rows, inner, out) in [
+            (97, 300, 5),
+            (300, 3, 257),
+            (513, 17, 64),
+            (1, 700, 33),
+            (64, 64, 515),
+            (3, 5, 1030),
+            (260, 530, 1),
+        ] {
             check::<f32>(Sizes { rows, inner, out }, 1e-3);
             check::<f64>(Sizes { rows, inner, out }, 1e-11);
+        }
+    }
+
+    #[test]
+    fn a_weight_can_be_packed_again() {
+        let (a, b) = (cast::<f32>(&values(21 * 10, 1)), cast::<f32>(&values(21 * 10, 2)));
+        let x = cast::<f32>(&values(30, 3));
+        let sizes = Sizes { rows: 3, inner: 10, out: 21 };
+        let mut packed = PackedWeight::new(&a, 21, 10);
+        packed.repack(&b);
+        let (mut got, mut expected) = (vec![0.0; 63], vec![0.0; 63]);
+        forward(&x, Weight::Packed(&packed), &mut got, sizes, NoEpilogue);
+        forward(&x, Weight::Plain(&b), &mut expected, sizes, NoEpilogue);
+        assert_eq!(got, expected);
+    }
+
+    /// What the epilogue is given: every row once, in order, with its number.
+    #[test]
+    fn the_epilogue_sees_every_row_once() {
+        struct Check<'a>(&'a mut Vec<f64>);
+        impl Epilogue<f64> for Check<'_> {
+            fn rows(&mut self, first: usize, block: &mut [f64]) {
+                assert_eq!(first * 3, self.0.len());
+                assert_eq!(block.len() % 3, 0);
+                self.0.extend_from_slice(block);
+            }
+        }
+        let sizes = Sizes { rows: 2 * ROWS + 5, inner: DEPTH + 1, out: 3 };
+        let (x, w) = (values(sizes.rows * sizes.inner, 1), values(3 * sizes.inner, 2));
+        let (mut y, mut seen) = (vec![f64::NAN; sizes.rows * 3], Vec::new());
+        forward(&x, Weight::Plain(&w), &mut y, sizes, Check(&mut seen));
+        assert_eq!(y, seen);
+    }
+
+    /// All products of one size, on one instruction set.
+    fn bits<T: Real, S: Simd>(simd: S, sizes: Sizes) -> Vec<T> {
+        let Sizes { rows, inner, out } = sizes;
+        let (x, weight) = (cast::<T>(&values(rows * inner, 1)), cast::<T>(&values(out * inner, 2)));
+        let grad = cast::<T>(&values(rows * out, 3));
+        let [mut y, mut dx, mut dw, mut db] =
+            [rows * out, rows * inner, out * inner, out].map(|n| vec![T::ONE; n]);
+        let scratch = &mut Scratch { panels: Panels::default(), strip: Vec::new() };
+        let panels = &PackedWeight::new(&weight, out, inner).panels;
+        let (x, weight, grad) = (&x[..], &weight[..], &grad[..]);
+        for accumulate in [false, true] {
+            simd.vectorize(Forward { x, panels, y: &mut y, sizes, epilogue: AddBias(&grad[..out]) });
+            simd.vectorize(InputGradient { grad, weight, dx: &mut dx, sizes, accumulate, scratch });
+            simd.vectorize(WeightGradient { grad, x, dw: &mut dw, sizes, accumulate, scratch });
+            simd.vectorize(ColumnSums { grad, db: &mut db, accumulate });
+        }
+        [y, dx, dw, db].concat()
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn avx2_and_avx512_give_the_same_bits() {
+        use pulp::x86::{V3, V4};
+        let (Some(v3), Some(v4)) = (V3::try_new(), V4::try_new()) else {
+            return; // nothing to compare on this processor
+        };
+        for (rows, inner, out) in [(1, 3, 5), (7, 17, 33), (31, 300, 70), (270, 65, 530), (128, 64, 192)] {
+            let sizes = Sizes { rows, inner, out };
+            assert_eq!(bits::<f32, _>(v3, sizes), bits::<f32, _>(v4, sizes));
+            assert_eq!(bits::<f64, _>(v3, sizes), bits::<f64, _>(v4, sizes));
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_stays_in_its_row() {
+        for (rows, inner, out) in [(1, 1, 1), (5, 3, 17), (19, 20, 33), (100, 300, 40)] {
+            let sizes = Sizes { rows, inner, out };
+            let mut x = cast::<f32>(&values(rows * inner, 1));
+            let w = vec![0.5; out * inner];
+            for (i, bad) in [(0, f32::NAN), (rows / 2, f32::INFINITY), (rows - 1, f32::NEG_INFINITY)] {
+                x[i * inner + inner / 2] = bad;
+            }
+            let mut y = vec![0.0; rows * out];
+            forward(&x, Weight::Plain(&w), &mut y, sizes, NoEpilogue);
+            for (x, y) in x.chunks(inner).zip(y.chunks(out)) {
+                let finite = x.iter().all(|x| x.is_finite());
+                assert!(y.iter().all(|y| y.is_finite() == finite), "{x:?} became {y:?}");
+            }
+            // The same for ∂x, whose rows are those of ∂y.
+            let mut dx = vec![0.0; rows * inner];
+            input_gradient(&y, &w, &mut dx, sizes, false);
+            for (y, dx) in y.chunks(out).zip(dx.chunks(inner)) {
+                let finite = y.iter().all(|y| y.is_finite());
+                assert!(dx.iter().all(|dx| dx.is_finite() == finite), "{y:?} became {dx:?}");
+            }
         }
     }
 }

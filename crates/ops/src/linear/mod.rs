@@ -13,8 +13,11 @@ use crate::fused::{Fused, Kept, Sinks, View, apply};
 use crate::host::is_fusable;
 use crate::real::Real;
 use crate::vector::mul_to;
-use crate::{OpsError, Result, composed};
+use crate::{OpsError, Result, composed, tape};
 use candle_core::{Shape, Tensor};
+use std::sync::Arc;
+
+pub(crate) use kernels::PackedWeight;
 use kernels::{AddBias, Epilogue, NoEpilogue, Sizes, Weight};
 
 /// `x Wᵀ + b`: `(…, Out)` from x `(…, In)`, weight `(Out, In)`, bias `(Out)`.
@@ -60,7 +63,8 @@ fn activated(
         return activation.map_or(Ok(u.clone()), |activation| activation.composed(&u));
     }
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
-    let op = Linear { activation, slopes: Kept::default() };
+    let packed = tape::packed(&weight)?;
+    let op = Linear { activation, packed, slopes: Kept::default() };
     match bias {
         Some(bias) => apply(op, &[&x, &weight, &bias.contiguous()?]),
         None => apply(op, &[&x, &weight]),
@@ -69,6 +73,8 @@ fn activated(
 
 struct Linear {
     activation: Option<Activation>,
+    /// The weight as all micro-batches of a step read it.
+    packed: Option<Arc<PackedWeight<f32>>>,
     /// f′(u), `(N, Out)`.
     slopes: Kept,
 }
@@ -90,7 +96,11 @@ impl Fused for Linear {
         let mut dims = x.dims().to_vec();
         dims.pop();
         dims.push(sizes.out);
-        let (x, weight) = (x.contiguous()?, Weight::Plain(weight.contiguous()?));
+        let weight = match self.packed.as_deref().and_then(T::packed) {
+            Some(packed) => Weight::Packed(packed),
+            None => Weight::Plain(weight.contiguous()?),
+        };
+        let x = x.contiguous()?;
         let mut y = vec![T::ZERO; sizes.rows * sizes.out];
         match (self.activation, bias) {
             (None, None) => kernels::forward(x, weight, &mut y, sizes, NoEpilogue),

@@ -94,7 +94,7 @@ fn attention_between_reshapes() {
         let q = ops::reshape(&ops::linear(&x, &p[0], None)?, (2, 5, 4, 2))?;
         let k = ops::reshape(&ops::linear(&x, &p[1], None)?, (2, 5, 2, 2))?;
         let v = ops::reshape(&ops::linear(&x, &p[2], None)?, (2, 5, 2, 2))?;
-        let z = ops::attention(&q, &k, &v, None, &spec)?;
+        let z = ops::attention(&q, &k, &v, &ops::Extras::default(), &spec)?;
         ops::linear(&ops::reshape(&z, (2, 5, 8))?, &p[3], None)?.sqr()?.sum_all()
     });
 }

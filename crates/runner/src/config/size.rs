@@ -1,9 +1,8 @@
 //! Runs that no machine could hold: refused before they start, as one failed allocation would end all runs of a grid.
 //!
 //! The estimates count what dominates, in floating point, so that nothing can overflow on the way: the matrices of the
-//! model; tokens and labels of the largest batch; the activations of one sequence, which a micro-batch holds at least
-//! and each thread once; and the T×T patterns that dropout on attention keeps for the backward pass. What is below the
-//! bounds may still be too much for the machine at hand, whose memory is not looked at: a configuration is valid
+//! model; tokens and labels of the largest batch; and the activations of one sequence, which a micro-batch holds at least
+//! and each thread once. What is below the bounds may still be too much for the machine at hand, whose memory is not looked at: a configuration is valid
 //! everywhere or nowhere.
 
 use attnlab_model::{Mlp, ModelConfig};
@@ -106,17 +105,6 @@ fn batches(run: &RunConfig, model: &ModelConfig, task: &dyn Task) -> Vec<Vec<Sha
         let lengths = if run.eval.points == 0 { lengths } else { lengths.min(run.eval.points) };
         let rows = run.eval.samples.div_ceil(lengths.max(1));
         batches.push(batch(model, task, rows, bin[1], "eval.samples", "eval.bins"));
-    }
-    if let [training, ..] = batches.as_mut_slice() {
-        let a = &model.architecture;
-        let len = task.token_len(run.train.lengths[1]) as f64;
-        // Scores, pattern and pattern after dropout, f32, of one sequence.
-        let maps = 3.0 * 4.0 * a.n_layers as f64 * a.n_heads as f64 * len * len;
-        training.push(Share {
-            what: "attention patterns, which `model.attention_dropout` holds",
-            amount: if a.attention_dropout > 0.0 { maps } else { 0.0 },
-            keys: vec!["train.lengths", "model.attention_dropout", "model.n_heads", "model.n_layers"],
-        });
     }
     batches
 }

@@ -63,15 +63,11 @@ configs/x.toml:21:14: `train.batch_size`: a batch of about 7455 GiB, but at most
 }
 
 #[test]
-fn only_dropout_on_attention_holds_patterns_of_long_sequences() {
+fn attention_holds_no_pattern_of_long_sequences() {
     let long = ("lengths = [1, 32]", "lengths = [1, 100000]");
     let bins = ("[[1, 32], [33, 64], [65, 128]]", "[[1, 32]]");
     let dropout = ("n_heads = 2", "n_heads = 2\nattention_dropout = 0.1");
-    assert_eq!(after(&[long, bins]), "no error");
-    assert_eq!(after(&[dropout]), "no error");
-    let found = after(&[long, bins, dropout]);
-    assert!(found.starts_with("configs/x.toml:20:11: `train.lengths`: a batch of about "), "{found}");
-    assert!(found.contains("or `model.attention_dropout`"), "{found}");
+    assert_eq!(after(&[long, bins, dropout]), "no error");
 }
 
 #[test]

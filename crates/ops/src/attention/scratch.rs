@@ -1,0 +1,47 @@
+//! Working memory of attention, kept by the thread from call to call.
+
+use super::block::{Block, Square};
+use crate::real::Real;
+use std::any::Any;
+use std::cell::RefCell;
+
+/// Buffers that grow to what is asked for and are never cleared: who takes one writes before reading.
+#[derive(Default)]
+pub(super) struct Scratch<T> {
+    pub(super) squares: [Buffer<Square<T>>; 5],
+    pub(super) blocks: [Buffer<Block<T>>; 5],
+    pub(super) tables: [Buffer<T>; 2],
+}
+
+pub(super) struct Buffer<E>(Vec<E>);
+
+impl<E> Default for Buffer<E> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<E: Copy> Buffer<E> {
+    /// `len` elements of any content, `blank` where there were none.
+    #[inline(always)]
+    pub(super) fn take(&mut self, len: usize, blank: E) -> &mut [E] {
+        if self.0.len() < len {
+            self.0.resize(len, blank);
+        }
+        &mut self.0[..len]
+    }
+}
+
+thread_local! {
+    /// The scratch of the element type used last: a program uses one, tests use two.
+    static SPARE: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
+}
+
+/// Runs `f` with this thread's scratch.
+pub(super) fn with_scratch<T: Real, R>(f: impl FnOnce(&mut Scratch<T>) -> R) -> R {
+    let spare = SPARE.with_borrow_mut(Option::take);
+    let mut scratch = spare.and_then(|spare| spare.downcast::<Scratch<T>>().ok()).unwrap_or_default();
+    let result = f(&mut scratch);
+    SPARE.with_borrow_mut(|spare| *spare = Some(scratch));
+    result
+}

@@ -1,0 +1,36 @@
+//! What the process has used so far, where the system tells.
+
+#[cfg(unix)]
+pub(super) use told::{cpu_ms, peak_rss_mib};
+#[cfg(not(unix))]
+pub(super) use untold::{cpu_ms, peak_rss_mib};
+
+#[cfg(unix)]
+mod told {
+    use nix::sys::resource::{UsageWho, getrusage};
+    use nix::sys::time::TimeValLike;
+
+    /// User and system time.
+    pub(in super::super) fn cpu_ms() -> Option<f64> {
+        let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
+        Some((usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e3)
+    }
+
+    /// The most memory that was held at any time.
+    pub(in super::super) fn peak_rss_mib() -> Option<f64> {
+        let held = getrusage(UsageWho::RUSAGE_SELF).ok()?.max_rss() as f64;
+        // Linux counts in KiB, macOS in bytes.
+        Some(if cfg!(target_vendor = "apple") { held / 1048576.0 } else { held / 1024.0 })
+    }
+}
+
+#[cfg(not(unix))]
+mod untold {
+    pub(in super::super) fn cpu_ms() -> Option<f64> {
+        None
+    }
+
+    pub(in super::super) fn peak_rss_mib() -> Option<f64> {
+        None
+    }
+}
