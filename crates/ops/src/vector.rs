@@ -116,7 +116,7 @@ pub(crate) fn exp2(x: f32, fused: impl Fn(f32, f32, f32) -> f32) -> f32 {
     let p = fused(p, r, 9.618_437e-3);
     let p = fused(p, r, 5.550_332_5e-2);
     let p = fused(p, r, 0.240_226_48);
-    let p = fused(p, r, 0.693_147_2);
+    let p = fused(p, r, std::f32::consts::LN_2);
     let p = fused(p, r, 1.0);
     p * f32::from_bits(shifted.to_bits() << 23)
 }

@@ -267,6 +267,7 @@ enum Table {
 const TABLES: [Table; 3] = [Table::None, Table::Constant, Table::Learned];
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the worst error is worth knowing")]
 fn all_features_crossed_equal_the_composed_form_and_finite_differences() {
     let mut worst = (0.0f64, String::new());
     let mut count = 0usize;
