@@ -5,12 +5,12 @@
 
 mod bench;
 mod compare;
+mod environment;
 mod list;
 mod progress;
 mod results;
 mod run;
 mod say;
-mod threads;
 
 use std::process::ExitCode;
 
@@ -50,7 +50,7 @@ enum End {
 }
 
 fn main() -> ExitCode {
-    threads::leave_them_to_us();
+    environment::settle();
     let result = match Arguments::parse().verb {
         Verb::Run(arguments) => run::run(arguments),
         Verb::Compare(arguments) => compare::run(arguments),

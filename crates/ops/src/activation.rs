@@ -13,7 +13,7 @@ use crate::fused::{Fused, Kept, Sinks, View, apply};
 use crate::host::is_fusable;
 use crate::real::Real;
 use crate::vector::{mul_to, vectorised};
-use crate::{Result, composed};
+use crate::{Result, composed, memory};
 use candle_core::{Shape, Tensor};
 
 /// A function of one number.
@@ -60,9 +60,9 @@ impl Fused for Pointwise {
 
     fn forward<T: Real>(&self, inputs: &[View<'_, T>], keep: bool) -> Result<(Vec<T>, Shape)> {
         let x = &inputs[0];
-        let mut y = x.contiguous()?.to_vec();
+        let mut y = memory::copy_of(x.contiguous()?);
         if keep {
-            let mut slopes = vec![T::ZERO; y.len()];
+            let mut slopes = memory::take(y.len());
             with_slopes(&mut y, &mut slopes, self.activation);
             self.slopes.set(slopes);
         } else {
@@ -96,7 +96,7 @@ impl Fused for Gated {
     }
 
     fn forward<T: Real>(&self, inputs: &[View<'_, T>], _: bool) -> Result<(Vec<T>, Shape)> {
-        let mut y = inputs[0].contiguous()?.to_vec();
+        let mut y = memory::copy_of(inputs[0].contiguous()?);
         values(&mut y, self.activation);
         mul_to(&mut y, inputs[1].contiguous()?);
         Ok((y, inputs[0].shape().clone()))
@@ -109,8 +109,8 @@ impl Fused for Gated {
         grad: &mut [T],
         sinks: &mut Sinks<'_, T>,
     ) -> Result<()> {
-        let mut gate = inputs[0].contiguous()?.to_vec();
-        let mut slopes = vec![T::ZERO; gate.len()];
+        let mut gate = memory::copy_of(inputs[0].contiguous()?);
+        let mut slopes = memory::take(gate.len());
         with_slopes(&mut gate, &mut slopes, self.activation); // f(gate), f′(gate)
         if let Some(sink) = sinks[1].take() {
             mul_to(&mut gate, grad);
@@ -121,6 +121,8 @@ impl Fused for Gated {
             mul_to(grad, &slopes);
             sink.add(grad);
         }
+        memory::give(gate);
+        memory::give(slopes);
         Ok(())
     }
 }

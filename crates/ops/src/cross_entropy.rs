@@ -9,7 +9,7 @@ use crate::fused::{Fused, Kept, Sinks, View, apply};
 use crate::host::is_fusable;
 use crate::real::Real;
 use crate::vector::{exp_and_sum, max, scaled_to, sum, vectorised};
-use crate::{OpsError, Result, composed};
+use crate::{OpsError, Result, composed, memory};
 use candle_core::{DType, Shape, Tensor};
 
 /// The target of a row without a label.
@@ -78,7 +78,7 @@ impl Fused for CrossEntropy {
         let (_, v) = inputs[0].shape().dims2()?;
         let logits = inputs[0].contiguous()?;
         let loss = if keep {
-            let mut slopes = logits.to_vec();
+            let mut slopes = memory::copy_of(logits);
             let loss = with_slopes::<T>(&mut slopes, &self.labels, v);
             self.slopes.set(slopes);
             loss

@@ -8,7 +8,7 @@ use crate::fused::{Fused, Sinks, View, apply};
 use crate::host::is_fusable;
 use crate::real::Real;
 use crate::vector::vectorised;
-use crate::{OpsError, Result, Rng};
+use crate::{OpsError, Result, Rng, memory};
 use candle_core::{Device, Shape, Tensor};
 use rand::RngCore;
 
@@ -53,7 +53,7 @@ impl Fused for Dropout {
     }
 
     fn forward<T: Real>(&self, inputs: &[View<'_, T>], _: bool) -> Result<(Vec<T>, Shape)> {
-        let mut y = inputs[0].contiguous()?.to_vec();
+        let mut y = memory::copy_of(inputs[0].contiguous()?);
         drop_from::<T>(&mut y, &self.kept, self.scale);
         Ok((y, inputs[0].shape().clone()))
     }

@@ -8,7 +8,7 @@ use crate::fused::{Fused, Sinks, View, apply};
 use crate::host::is_fusable;
 use crate::real::Real;
 use crate::vector::vectorised;
-use crate::{OpsError, Result, composed};
+use crate::{OpsError, Result, composed, memory};
 use candle_core::{DType, Shape, Tensor};
 
 /// `(…, D)` from ids `(…)` of u32, usually `(B, T)` or `(T)`, and a table `(V, D)`.
@@ -63,10 +63,10 @@ impl Fused for Embedding {
 
     fn forward<T: Real>(&self, inputs: &[View<'_, T>], _: bool) -> Result<(Vec<T>, Shape)> {
         let (table, d) = (inputs[0].contiguous()?, self.width);
-        let mut rows = Vec::with_capacity(self.ids.len() * d);
-        for &id in &self.ids {
+        let mut rows = memory::take(self.ids.len() * d);
+        for (row, &id) in rows.chunks_exact_mut(d.max(1)).zip(&self.ids) {
             let begin = id as usize * d;
-            rows.extend_from_slice(&table[begin..begin + d]);
+            row.copy_from_slice(&table[begin..begin + d]);
         }
         let dims: Vec<usize> = self.dims.iter().copied().chain([d]).collect();
         Ok((rows, Shape::from(dims)))

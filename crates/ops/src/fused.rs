@@ -7,7 +7,7 @@
 use crate::host::{Host, Rows4, by_dtype, contiguous};
 use crate::real::Real;
 use crate::vector::add_to;
-use crate::{Result, tape};
+use crate::{Result, memory, tape};
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Shape, Tensor, Var, WithDType};
 use std::cell::Cell;
@@ -122,6 +122,14 @@ pub(crate) trait Fused: Send + Sync + 'static {
 /// What a forward pass keeps for the backward pass.
 #[derive(Default)]
 pub(crate) struct Kept(OnceLock<CpuStorage>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(values) = self.0.take() {
+            memory::give_storage(values);
+        }
+    }
+}
 
 impl Kept {
     pub(crate) fn set<T: Real>(&self, values: Vec<T>) {

@@ -1,12 +1,11 @@
 //! One gradient tensor a parameter, in the order of [`Parameters::vars`].
 
-use crate::host::{Host, by_dtype, contiguous, contiguous_mut, on_host};
+use crate::host::{Host, by_dtype, contiguous, contiguous_mut, on_host, swap, take_storage};
 use crate::vector::{add_to, vectorised};
 use crate::{OpsError, Parameters, Result};
 use candle_core::backend::BackendStorage;
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, DType, InplaceOp1, InplaceOp2, Layout, Tensor, WithDType};
-use std::cell::RefCell;
+use candle_core::{CpuStorage, DType, InplaceOp1, InplaceOp2, Layout, Tensor};
 
 /// The gradients of all parameters, or a sum of such.
 #[derive(Debug)]
@@ -127,9 +126,7 @@ impl Gradients {
             if !on_host(tensor) {
                 return Ok(None);
             }
-            let mut storage = by_dtype!("take", tensor.dtype(), T => Ok(T::to_cpu_storage_owned(Vec::new())))?;
-            swap(tensor, &mut storage)?;
-            Ok(Some(storage))
+            Ok(Some(take_storage(tensor)?))
         };
         let storages = self.tensors.iter().map(take).collect::<Result<Vec<_>>>()?;
         let (written, touched) = (vec![self.filled; storages.len()], vec![false; storages.len()]);
@@ -195,24 +192,6 @@ impl Sums<'_> {
         }
         self.gradients.filled = self.written.iter().all(|&written| written);
         Ok(self.touched.into_iter().map(|touched| !touched).collect())
-    }
-}
-
-/// Exchanges the memory of a tensor that nobody else holds.
-fn swap(tensor: &Tensor, storage: &mut CpuStorage) -> Result<()> {
-    tensor.inplace_op1(&Swap(RefCell::new(storage)))
-}
-
-struct Swap<'a>(RefCell<&'a mut CpuStorage>);
-
-impl InplaceOp1 for Swap<'_> {
-    fn name(&self) -> &'static str {
-        "swap"
-    }
-
-    fn cpu_fwd(&self, storage: &mut CpuStorage, _: &Layout) -> Result<()> {
-        std::mem::swap(storage, *self.0.borrow_mut());
-        Ok(())
     }
 }
 

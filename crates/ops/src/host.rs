@@ -2,7 +2,8 @@
 
 use crate::real::Real;
 use crate::{OpsError, Result, composed};
-use candle_core::{CpuStorage, DType, Layout, Storage, Tensor};
+use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Storage, Tensor, WithDType};
+use std::cell::RefCell;
 use std::ops::Deref;
 
 /// True for the devices and dtypes the kernels are written for.
@@ -119,4 +120,29 @@ impl Rows4 {
 /// `x` itself if its last dimension is contiguous, else a contiguous copy.
 pub(crate) fn with_rows(x: &Tensor) -> Result<Tensor> {
     if x.rank() == 4 && Rows4::new(x.layout()).is_some() { Ok(x.clone()) } else { x.contiguous() }
+}
+
+/// The memory of a tensor that nobody else reads; the tensor is left without elements.
+pub(crate) fn take_storage(tensor: &Tensor) -> Result<CpuStorage> {
+    let mut storage = by_dtype!("take", tensor.dtype(), T => Ok(T::to_cpu_storage_owned(Vec::new())))?;
+    swap(tensor, &mut storage)?;
+    Ok(storage)
+}
+
+/// Exchanges the memory of a tensor that nobody else holds.
+pub(crate) fn swap(tensor: &Tensor, storage: &mut CpuStorage) -> Result<()> {
+    tensor.inplace_op1(&Swap(RefCell::new(storage)))
+}
+
+struct Swap<'a>(RefCell<&'a mut CpuStorage>);
+
+impl InplaceOp1 for Swap<'_> {
+    fn name(&self) -> &'static str {
+        "swap"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, _: &Layout) -> Result<()> {
+        std::mem::swap(storage, *self.0.borrow_mut());
+        Ok(())
+    }
 }

@@ -11,7 +11,7 @@ use crate::fused::{Fused, Kept, Sinks, View, apply};
 use crate::host::is_fusable;
 use crate::real::Real;
 use crate::vector::{sum, sum2, vectorised};
-use crate::{OpsError, Result, composed};
+use crate::{OpsError, Result, composed, memory};
 use candle_core::{Shape, Tensor};
 
 /// `(x − mean) / √(var + eps) · weight + bias` over the last dimension; x `(…, D)`, weight and
@@ -67,11 +67,11 @@ impl Fused for LayerNorm {
     fn forward<T: Real>(&self, inputs: &[View<'_, T>], keep: bool) -> Result<(Vec<T>, Shape)> {
         let (x, weight) = (&inputs[0], inputs[1].contiguous()?);
         let bias = inputs.get(2).map(View::contiguous).transpose()?;
-        let mut y = vec![T::ZERO; x.shape().elem_count()];
-        let mut moments = vec![[T::ZERO; 2]; x.rows().0];
-        forward::<T>(x.contiguous()?, weight, bias, self.eps, &mut y, &mut moments);
+        let mut y = memory::take(x.shape().elem_count());
+        let mut moments = memory::take(2 * x.rows().0);
+        forward::<T>(x.contiguous()?, weight, bias, self.eps, &mut y, moments.as_chunks_mut().0);
         if keep {
-            self.moments.set(moments.into_flattened());
+            self.moments.set(moments);
         }
         Ok((y, x.shape().clone()))
     }

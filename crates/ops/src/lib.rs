@@ -28,6 +28,7 @@ mod lanes;
 mod layer_norm;
 mod linear;
 mod matmul;
+mod memory;
 mod packs;
 mod parameters;
 mod real;

@@ -3,11 +3,16 @@
 use crate::host::{Host, on_host};
 use crate::linear::PackedWeight;
 use crate::{Parameters, Result};
-use candle_core::{DType, Tensor, TensorId};
+use candle_core::{DType, Tensor, TensorId, Var};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The f32 matrices among some parameters, packed when they are first needed. Threads share them.
+/// The bytes of packed weights that are worth it: what a cache shared by the cores holds. Beyond, reading them anew
+/// costs what laying them out does.
+const MOST_BYTES: usize = 4 << 20;
+
+/// The f32 matrices among some parameters, packed when they are first needed. Threads share them. None if they are
+/// too large to stay in the cache.
 ///
 /// A packed weight is a copy: [`Packs::parameters_changed`] must be called after every change of a parameter.
 #[derive(Default)]
@@ -23,8 +28,13 @@ impl Packs {
     /// For the parameters that exist now.
     pub fn new(parameters: &Parameters) -> Self {
         let vars = parameters.vars().into_iter().map(|(_, var)| var);
-        let matrices = vars.filter(|var| var.rank() == 2 && var.dtype() == DType::F32 && on_host(var));
-        Self(matrices.map(|var| (var.as_tensor().id(), Mutex::default())).collect())
+        let matrix = |var: &Var| var.rank() == 2 && var.dtype() == DType::F32 && on_host(var);
+        let mut matrices: Vec<Var> = vars.filter(matrix).collect();
+        let bytes: usize = matrices.iter().map(|var| size_of::<f32>() * var.elem_count()).sum();
+        if bytes > MOST_BYTES {
+            matrices.clear();
+        }
+        Self(matrices.iter().map(|var| (var.as_tensor().id(), Mutex::default())).collect())
     }
 
     /// Forgets what is packed, but not its memory.

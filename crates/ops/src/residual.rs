@@ -5,7 +5,7 @@
 
 use crate::host::{Host, by_dtype, is_fusable};
 use crate::vector::add_to;
-use crate::{Result, tape};
+use crate::{Result, memory, tape};
 use candle_core::{Shape, Tensor, Var};
 
 /// `x + y`, of one shape.
@@ -17,7 +17,7 @@ pub fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     tape::record_sum(x, y, |keep| {
         let (hx, hy) = (Host::new(x), Host::new(y));
         by_dtype!("add", x.dtype(), T => {
-            let mut sum = hx.slice::<T>()?.to_vec();
+            let mut sum = memory::copy_of(hx.slice::<T>()?);
             add_to(&mut sum, hy.slice()?);
             if keep {
                 Ok(Var::from_vec(sum, x.shape(), x.device())?.into_inner())

@@ -10,7 +10,7 @@ use crate::host::is_fusable;
 use crate::layer_norm::check_vector;
 use crate::real::Real;
 use crate::vector::{sum, sum2, vectorised};
-use crate::{Result, composed};
+use crate::{Result, composed, memory};
 use candle_core::{Shape, Tensor};
 
 /// `x / √(mean x² + eps) · weight` over the last dimension; x `(…, D)`, weight `(D)`.
@@ -35,8 +35,8 @@ impl Fused for RmsNorm {
 
     fn forward<T: Real>(&self, inputs: &[View<'_, T>], keep: bool) -> Result<(Vec<T>, Shape)> {
         let x = &inputs[0];
-        let mut y = vec![T::ZERO; x.shape().elem_count()];
-        let mut scales = vec![T::ZERO; x.rows().0];
+        let mut y = memory::take(x.shape().elem_count());
+        let mut scales = memory::take(x.rows().0);
         forward::<T>(x.contiguous()?, inputs[1].contiguous()?, self.eps, &mut y, &mut scales);
         if keep {
             self.scales.set(scales);

@@ -9,7 +9,7 @@ use crate::fused::{Fused, Sinks, View, apply};
 use crate::host::{Host, Rows4, is_fusable, with_rows};
 use crate::real::Real;
 use crate::vector::vectorised;
-use crate::{OpsError, Result, composed};
+use crate::{OpsError, Result, composed, memory};
 use candle_core::{Shape, Tensor};
 
 /// Which dimensions form a rotating pair.
@@ -65,7 +65,14 @@ struct Rotate {
 
 impl Rotate {
     /// Turns the rows of x by ±θ into y.
-    fn turn<T: Real>(&self, x: &[T], rows: Rows4, y: &mut [T], direction: f64, accumulate: bool) -> Result<()> {
+    fn turn<T: Real>(
+        &self,
+        x: &[T],
+        rows: Rows4,
+        y: &mut [T],
+        direction: f64,
+        accumulate: bool,
+    ) -> Result<()> {
         let (cos, sin) = (Host::new(&self.cos), Host::new(&self.sin));
         let by_row = self.cos.dim(0)? > 1;
         let angles = Angles { cos: cos.slice()?, sin: sin.slice()?, by_row, layout: self.layout };
@@ -84,7 +91,7 @@ impl Fused for Rotate {
     fn forward<T: Real>(&self, inputs: &[View<'_, T>], _: bool) -> Result<(Vec<T>, Shape)> {
         let shape = inputs[0].shape().clone();
         let (x, rows) = inputs[0].rows4()?;
-        let mut y = vec![T::ZERO; shape.elem_count()];
+        let mut y = memory::take(shape.elem_count());
         self.turn(x, rows, &mut y, 1.0, false)?;
         Ok((y, shape))
     }

@@ -8,7 +8,7 @@ use crate::fused::{Fused, Sinks, View, apply};
 use crate::host::is_fusable;
 use crate::real::Real;
 use crate::vector::{softmax_row, sum2, vectorised};
-use crate::{Result, composed};
+use crate::{Result, composed, memory};
 use candle_core::{Shape, Tensor};
 
 /// Softmax over the last dimension, shifted by the maximum. A row of nothing but −∞ gives zeros.
@@ -32,7 +32,7 @@ impl Fused for Softmax {
     }
 
     fn forward<T: Real>(&self, inputs: &[View<'_, T>], _: bool) -> Result<(Vec<T>, Shape)> {
-        let mut p = inputs[0].contiguous()?.to_vec();
+        let mut p = memory::copy_of(inputs[0].contiguous()?);
         forward::<T>(&mut p, self.columns);
         Ok((p, inputs[0].shape().clone()))
     }

@@ -11,8 +11,9 @@
 
 use crate::fused::{Fused, Run, Sink, views};
 use crate::gradients::Sums;
-use crate::host::{Host, by_dtype};
+use crate::host::{Host, by_dtype, take_storage};
 use crate::linear::PackedWeight;
+use crate::memory::{self, Spare};
 use crate::real::Real;
 use crate::vector::add_to;
 use crate::{Gradients, OpsError, Packs, Parameters, Result};
@@ -28,6 +29,7 @@ pub struct Tape {
     /// The place of each parameter in [`Gradients`].
     places: HashMap<TensorId, usize>,
     packs: Option<Arc<Packs>>,
+    recycles: bool,
     spare: Spare,
 }
 
@@ -45,12 +47,19 @@ impl Tape {
             names.push(name);
             places.insert(var.as_tensor().id(), place);
         }
-        Self { names, places, packs: None, spare: Spare::default() }
+        Self { names, places, packs: None, recycles: false, spare: Spare::default() }
     }
 
     /// Has linear maps read their weights from `packs`.
     pub fn with_packs(mut self, packs: Arc<Packs>) -> Self {
         self.packs = Some(packs);
+        self
+    }
+
+    /// Uses the memory of a forward pass again once the backward pass is through. What has been computed in it, except
+    /// the loss, must not be kept: it loses its elements.
+    pub fn recycling(mut self) -> Self {
+        self.recycles = true;
         self
     }
 
@@ -66,17 +75,32 @@ impl Tape {
         if is_recording() {
             return Err(candle_core::Error::msg("a tape was asked to record while another one does").into());
         }
-        let session = Session::begin(std::mem::take(&mut self.places), self.packs.clone());
+        let mut spare = std::mem::take(&mut self.spare);
+        let done = spare.lend(|| self.record_and_run(sum, loss));
+        self.spare = spare;
+        done
+    }
+
+    fn record_and_run<E: From<candle_core::Error>>(
+        &mut self,
+        sum: &mut Gradients,
+        loss: impl FnOnce() -> std::result::Result<Tensor, E>,
+    ) -> std::result::Result<Tensor, E> {
+        let session = Session::begin(std::mem::take(&mut self.places), self.packs.clone(), self.recycles);
         let loss = loss();
         let mut recording = session.end();
         let done = loss.and_then(|loss| {
             let mut sums = sum.open()?;
-            let done = recording.backward(&loss, &mut sums, &mut self.spare);
+            let done = recording.backward(&loss, &mut sums);
             let untouched = sums.close()?;
             done?;
             let missing = self.names.iter().zip(untouched).filter_map(|(name, none)| none.then_some(name));
             let missing: Vec<String> = missing.cloned().collect();
-            if missing.is_empty() { Ok(loss) } else { Err(candle_core::Error::from(OpsError::NoGradient(missing)).into()) }
+            if missing.is_empty() {
+                Ok(loss)
+            } else {
+                Err(candle_core::Error::from(OpsError::NoGradient(missing)).into())
+            }
         });
         self.places = recording.places;
         done
@@ -87,8 +111,8 @@ impl Tape {
 struct Session;
 
 impl Session {
-    fn begin(places: HashMap<TensorId, usize>, packs: Option<Arc<Packs>>) -> Self {
-        let recording = Recording { places, packs, ..Recording::default() };
+    fn begin(places: HashMap<TensorId, usize>, packs: Option<Arc<Packs>>, recycles: bool) -> Self {
+        let recording = Recording { places, packs, recycles, ..Recording::default() };
         RECORDING.with_borrow_mut(|current| *current = Some(recording));
         Self
     }
@@ -125,7 +149,13 @@ pub(crate) fn record<F: Fused>(op: F, inputs: &[&Tensor]) -> Result<Tensor> {
         return Ok(y);
     }
     with_recording(|recording| {
-        let slot = recording.new_slot(&y);
+        let slot = recording.new_slot(&y, Held::Unread);
+        if F::READS_INPUTS {
+            inputs.iter().zip(&targets).for_each(|(x, &target)| recording.hold(x, target));
+        }
+        if F::READS_OUTPUT {
+            recording.hold(&y, Target::Slot(slot));
+        }
         recording.nodes.push(Box::new(Recorded {
             op,
             lengths: inputs.iter().map(|x| x.elem_count()).collect(),
@@ -139,17 +169,13 @@ pub(crate) fn record<F: Fused>(op: F, inputs: &[&Tensor]) -> Result<Tensor> {
 }
 
 /// `x + y` as `sum` computes it, told whether a backward pass will follow. The gradient goes to both as it is: to one of them without a copy.
-pub(crate) fn record_sum(
-    x: &Tensor,
-    y: &Tensor,
-    sum: impl FnOnce(bool) -> Result<Tensor>,
-) -> Result<Tensor> {
+pub(crate) fn record_sum(x: &Tensor, y: &Tensor, sum: impl FnOnce(bool) -> Result<Tensor>) -> Result<Tensor> {
     let targets = with_recording(|recording| [recording.target(x), recording.target(y)]);
     let keep = targets != [Target::Nothing; 2];
     let sum = sum(keep)?;
     if keep {
         with_recording(|recording| {
-            let slot = recording.new_slot(&sum);
+            let slot = recording.new_slot(&sum, Held::Unread);
             recording.nodes.push(Box::new(Sum { targets, slot }));
         });
     }
@@ -183,16 +209,45 @@ struct Recording {
     places: HashMap<TensorId, usize>,
     packs: Option<Arc<Packs>>,
     slots: HashMap<TensorId, usize>,
-    slot_count: usize,
     nodes: Vec<Box<dyn Node>>,
+    recycles: bool,
+    /// By slot, what the tape has computed and a backward pass will read.
+    held: Vec<Held>,
+}
+
+/// What is known of a tensor on the tape.
+enum Held {
+    /// Candle computed it.
+    Foreign,
+    /// Nobody reads it in the backward pass.
+    Unread,
+    Read(Tensor),
 }
 
 impl Recording {
-    fn new_slot(&mut self, tensor: &Tensor) -> usize {
-        let slot = self.slot_count;
-        self.slot_count += 1;
+    fn new_slot(&mut self, tensor: &Tensor, held: Held) -> usize {
+        let slot = self.held.len();
+        self.held.push(held);
         self.slots.insert(tensor.id(), slot);
         slot
+    }
+
+    /// Notes that the backward pass reads a tensor.
+    fn hold(&mut self, tensor: &Tensor, target: Target) {
+        if let Target::Slot(slot) = target
+            && let held @ Held::Unread = &mut self.held[slot]
+        {
+            *held = Held::Read(tensor.clone());
+        }
+    }
+
+    /// Takes the memory of a tensor that nobody will read any more.
+    fn recycle(&mut self, slot: usize) -> Result<()> {
+        match std::mem::replace(&mut self.held[slot], Held::Unread) {
+            Held::Read(tensor) if self.recycles => memory::give_storage(take_storage(&tensor)?),
+            _ => {}
+        }
+        Ok(())
     }
 
     fn known(&self, id: TensorId) -> Target {
@@ -207,20 +262,25 @@ impl Recording {
         if known != Target::Nothing || !tensor.track_op() {
             return known;
         }
-        let slot = self.new_slot(tensor);
+        let slot = self.new_slot(tensor, Held::Foreign);
         self.nodes.push(Box::new(Foreign { tensor: tensor.clone(), slot }));
         Target::Slot(slot)
     }
 
     /// Adds the gradient of `loss` to the sums of the parameters.
-    fn backward(&mut self, loss: &Tensor, sums: &mut Sums<'_>, spare: &mut Spare) -> Result<()> {
+    fn backward(&mut self, loss: &Tensor, sums: &mut Sums<'_>) -> Result<()> {
         let target = self.target(loss);
-        let slots = (0..self.slot_count).map(|_| None).collect();
-        let mut flow = Flow { slots, sums, spare };
+        let slots = (0..self.held.len()).map(|_| None).collect();
+        let mut flow = Flow { slots, sums };
         flow.add_tensor(target, &loss.ones_like()?)?;
+        if let Target::Slot(slot) = target {
+            self.held[slot] = Held::Foreign; // the caller reads it
+        }
         while let Some(node) = self.nodes.pop() {
             // What the node held of the forward pass goes with it.
+            let slot = node.slot();
             node.backward(self, &mut flow)?;
+            self.recycle(slot)?;
         }
         Ok(())
     }
@@ -228,6 +288,8 @@ impl Recording {
 
 /// A step of the backward pass.
 trait Node {
+    /// The tensor whose gradient it sends back.
+    fn slot(&self) -> usize;
     fn backward(self: Box<Self>, recording: &Recording, flow: &mut Flow<'_, '_>) -> Result<()>;
 }
 
@@ -242,6 +304,10 @@ struct Recorded<F> {
 }
 
 impl<F: Fused> Node for Recorded<F> {
+    fn slot(&self) -> usize {
+        self.slot
+    }
+
     fn backward(self: Box<Self>, _: &Recording, flow: &mut Flow<'_, '_>) -> Result<()> {
         let Some(grad) = flow.slots[self.slot].take() else { return Ok(()) };
         let inputs: Vec<Host<'_>> = self.inputs.iter().map(Host::new).collect();
@@ -265,7 +331,7 @@ impl<F: Fused> Node for Recorded<F> {
                     flow.put(target, values)?;
                 }
             }
-            flow.spare.give(T::to_cpu_storage_owned(grad));
+            memory::give(grad);
             done
         })
     }
@@ -278,6 +344,10 @@ struct Sum {
 }
 
 impl Node for Sum {
+    fn slot(&self) -> usize {
+        self.slot
+    }
+
     fn backward(self: Box<Self>, _: &Recording, flow: &mut Flow<'_, '_>) -> Result<()> {
         let Some(grad) = flow.slots[self.slot].take() else { return Ok(()) };
         by_dtype!("add", grad.dtype(), T => {
@@ -290,7 +360,7 @@ impl Node for Sum {
                 }
                 _ => {
                     flow.add::<T>(second, &grad)?;
-                    flow.spare.give(T::to_cpu_storage_owned(grad));
+                    memory::give(grad);
                 }
             }
             Ok(())
@@ -305,6 +375,10 @@ struct Foreign {
 }
 
 impl Node for Foreign {
+    fn slot(&self) -> usize {
+        self.slot
+    }
+
     fn backward(self: Box<Self>, recording: &Recording, flow: &mut Flow<'_, '_>) -> Result<()> {
         let Some(grad) = flow.slots[self.slot].take() else { return Ok(()) };
         let grad = by_dtype!("backward", grad.dtype(), T => {
@@ -325,7 +399,6 @@ impl Node for Foreign {
 struct Flow<'a, 's> {
     slots: Vec<Option<CpuStorage>>,
     sums: &'a mut Sums<'s>,
-    spare: &'a mut Spare,
 }
 
 impl Flow<'_, '_> {
@@ -339,7 +412,7 @@ impl Flow<'_, '_> {
         match held {
             Some((values, fresh)) => Ok(Some((T::vector(values)?, fresh))),
             // The first gradient to come, or the second input that is the same tensor.
-            None => Ok(Some((self.spare.take(len)?, true))),
+            None => Ok(Some((memory::take(len), true))),
         }
     }
 
@@ -354,7 +427,7 @@ impl Flow<'_, '_> {
             None => *occupied = Some(T::to_cpu_storage_owned(values)),
             Some(other) => {
                 add_to(T::slice_mut(other)?, &values);
-                self.spare.give(T::to_cpu_storage_owned(values));
+                memory::give(values);
             }
         }
         Ok(())
@@ -362,7 +435,11 @@ impl Flow<'_, '_> {
 
     fn add<T: Real>(&mut self, target: Target, grad: &[T]) -> Result<()> {
         let Some((mut values, fresh)) = self.take::<T>(target, grad.len())? else { return Ok(()) };
-        if fresh { values.copy_from_slice(grad) } else { add_to(&mut values, grad) }
+        if fresh {
+            values.copy_from_slice(grad)
+        } else {
+            add_to(&mut values, grad)
+        }
         self.put(target, values)
     }
 
@@ -375,28 +452,5 @@ impl Flow<'_, '_> {
         let grad = grad.contiguous()?;
         let host = Host::new(&grad);
         by_dtype!("backward", grad.dtype(), T => self.add::<T>(target, host.slice()?))
-    }
-}
-
-/// Memory to be used again, of any content.
-#[derive(Default)]
-struct Spare(Vec<CpuStorage>);
-
-impl Spare {
-    /// `len` elements from the smallest piece that holds them.
-    fn take<T: Real>(&mut self, len: usize) -> Result<Vec<T>> {
-        let fits = |storage: &CpuStorage| T::capacity(storage).filter(|&capacity| capacity >= len);
-        let pieces = self.0.iter().enumerate();
-        let best = pieces.filter_map(|(at, storage)| Some((fits(storage)?, at))).min();
-        let mut values = match best {
-            Some((_, at)) => T::vector(self.0.swap_remove(at))?,
-            None => Vec::new(),
-        };
-        values.resize(len, T::ZERO);
-        Ok(values)
-    }
-
-    fn give(&mut self, storage: CpuStorage) {
-        self.0.push(storage);
     }
 }

@@ -15,6 +15,7 @@ use attnlab_ops::{Gradients, Packs, Parameters, Streams, Tape};
 use attnlab_positions::Places;
 use attnlab_tasks::Batch;
 use candle_core::{DType, Device, Tensor};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::config::SetLoss;
 use crate::error::Result;
@@ -54,6 +55,7 @@ pub struct StepMemory {
     tapes: Mutex<Vec<Tape>>,
     sums: Mutex<Vec<Gradients>>,
     packs: OnceLock<Arc<Packs>>,
+    pool: OnceLock<ThreadPool>,
 }
 
 impl StepMemory {
@@ -63,12 +65,22 @@ impl StepMemory {
     }
 
     fn tape(&self, parameters: &Parameters) -> Tape {
-        let new = || Tape::new(parameters).with_packs(self.packs(parameters).clone());
+        let new = || Tape::new(parameters).with_packs(self.packs(parameters).clone()).recycling();
         lock(&self.tapes).pop().unwrap_or_else(new)
     }
 
     fn packs(&self, parameters: &Parameters) -> &Arc<Packs> {
         self.packs.get_or_init(|| Arc::new(Packs::new(parameters)))
+    }
+
+    /// The threads beside the one that asks. They stay, and with them what they have allocated.
+    fn pool(&self, threads: usize) -> Result<&ThreadPool> {
+        if let Some(pool) = self.pool.get() {
+            return Ok(pool);
+        }
+        let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("step {i}"));
+        let pool = pool.build().map_err(candle_core::Error::wrap)?;
+        Ok(self.pool.get_or_init(|| pool))
     }
 
     fn sum(&self, parameters: &Parameters) -> Result<Gradients> {
@@ -127,12 +139,13 @@ impl TrainingStep<'_> {
             }
             lock(&self.memory.tapes).push(tape);
         };
-        std::thread::scope(|scope| {
-            for _ in 1..self.threads.clamp(1, lanes.max(1)) {
-                scope.spawn(work);
-            }
-            work();
-        });
+        match self.threads.clamp(1, lanes.max(1)) - 1 {
+            0 => work(),
+            helpers => self.memory.pool(self.threads - 1)?.in_place_scope(|scope| {
+                (0..helpers).for_each(|_| scope.spawn(|_| work()));
+                work();
+            }),
+        }
         let folded = folded.into_inner().unwrap_or_else(PoisonError::into_inner);
         let no_rows = || Err(candle_core::Error::msg("a batch without rows").into());
         let (loss, gradients) = folded.sum.unwrap_or_else(no_rows)?;
@@ -270,7 +283,6 @@ mod tests {
             let fused = losses(200, &architecture, position, 1);
             let composed = composed::only(|| losses(200, &architecture, position, 1));
             let worst = fused.iter().zip(&composed).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-            println!("{position}: losses differ by at most {worst:.1e}, from {} to {}", fused[0], fused[199]);
             assert!(fused[199] < 0.7 * fused[0], "{position}: nothing was learned");
             assert!(worst < 1e-4, "{position}: losses differ by {worst}");
         }

@@ -141,8 +141,8 @@ impl Attention {
 
         let edited = MAP_SITES.iter().any(|&site| matches!(observer.wants(point(site)), Want::Edit));
         let dropout = masks.filter(|_| self.dropout > 0.0);
-        let dropout =
-            dropout.map(|masks| AttentionDropout { p: self.dropout, seed: masks.seed("pattern", self.layer) });
+        let dropout = dropout
+            .map(|masks| AttentionDropout { p: self.dropout, seed: masks.seed("pattern", self.layer) });
         let z = match &bias {
             Bias::None if !edited => self.fused(&q, &k, &v, None, dropout, observer)?,
             Bias::Distance(by_distance) if !edited => {
@@ -231,7 +231,9 @@ impl Attention {
         let pattern = pattern_of(&scores, self.null.as_null())?;
         let pattern = observe(observer, point(Site::Pattern), &pattern)?;
         let pattern = match dropout {
-            Some(dropout) => (&pattern * dropout.factors((b, h, t, t), pattern.dtype(), pattern.device())?)?,
+            Some(dropout) => {
+                (&pattern * dropout.factors((b, h, t, t), pattern.dtype(), pattern.device())?)?
+            }
             None => pattern,
         };
         Ok(composed::weighted_values(&pattern, v)?) // (B, T, H, K)

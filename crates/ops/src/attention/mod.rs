@@ -25,7 +25,7 @@ mod spec;
 use crate::fused::{Fused, Kept, Sinks, View, apply, takes_any_inputs, views};
 use crate::host::{Host, is_fusable, with_rows};
 use crate::real::Real;
-use crate::{Result, composed};
+use crate::{Result, composed, memory};
 use backward::{Targets, backward};
 use bias::BiasValues;
 use candle_core::{Shape, Tensor};
@@ -137,8 +137,8 @@ impl Fused for Attention {
     fn forward<T: Real>(&self, inputs: &[View<'_, T>], keep: bool) -> Result<(Vec<T>, Shape)> {
         let shape = inputs[0].shape();
         let (b, tq, h, _) = shape.dims4()?;
-        let mut out = vec![T::ZERO; shape.elem_count()];
-        let mut log_sums = vec![T::ZERO; if keep { b * h * tq } else { 0 }];
+        let mut out = memory::take(shape.elem_count());
+        let mut log_sums = memory::take(if keep { b * h * tq } else { 0 });
         self.with_operands(inputs, |operands| {
             with_scratch(|scratch| forward(operands, &mut out, keep.then_some(&mut log_sums), scratch));
         })?;

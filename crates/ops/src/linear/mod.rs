@@ -13,7 +13,7 @@ use crate::fused::{Fused, Kept, Sinks, View, apply};
 use crate::host::is_fusable;
 use crate::real::Real;
 use crate::vector::mul_to;
-use crate::{OpsError, Result, composed, tape};
+use crate::{OpsError, Result, composed, memory, tape};
 use candle_core::{Shape, Tensor};
 use std::sync::Arc;
 
@@ -101,12 +101,12 @@ impl Fused for Linear {
             None => Weight::Plain(weight.contiguous()?),
         };
         let x = x.contiguous()?;
-        let mut y = vec![T::ZERO; sizes.rows * sizes.out];
+        let mut y = memory::take(sizes.rows * sizes.out);
         match (self.activation, bias) {
             (None, None) => kernels::forward(x, weight, &mut y, sizes, NoEpilogue),
             (None, Some(bias)) => kernels::forward(x, weight, &mut y, sizes, AddBias(bias)),
             (Some(activation), bias) => {
-                let mut slopes = vec![T::ZERO; if keep { y.len() } else { 0 }];
+                let mut slopes = memory::take(if keep { y.len() } else { 0 });
                 let (bias, out) = (bias.map(AddBias), sizes.out);
                 let epilogue = Activate { bias, activation, out, slopes: keep.then_some(&mut slopes) };
                 kernels::forward(x, weight, &mut y, sizes, epilogue);

@@ -58,8 +58,10 @@ fn run_on_tape(f: &dyn Fn(&[Tensor]) -> Result<Tensor>, inputs: &[Tensor], dtype
     let parameters = Parameters::new();
     let vb = parameters.seeded(Streams::new(0), dtype, &CPU);
     let named = inputs.iter().enumerate().map(|(i, x)| (format!("{i:03}"), x));
-    let args: Vec<Tensor> =
-        named.clone().map(|(name, x)| vb.get_with_hints(x.dims(), &name, Init::Const(0.0)).unwrap()).collect();
+    let args: Vec<Tensor> = named
+        .clone()
+        .map(|(name, x)| vb.get_with_hints(x.dims(), &name, Init::Const(0.0)).unwrap())
+        .collect();
     parameters.load(&named.map(|(name, x)| (name, x.clone())).collect()).unwrap();
     let mut sum = Gradients::none(&parameters).unwrap();
     Tape::new(&parameters).gradient(&mut sum, || Ok::<_, Error>(weighted(&f(&args)?))).unwrap();
@@ -120,7 +122,8 @@ pub fn check_on_tape(
         let args: Vec<Tensor> = inputs.iter().map(|x| x.to_dtype(dtype).unwrap()).collect();
         worst = difference(&fused(&args).unwrap(), &expected);
         assert!(worst <= tolerance, "{name} {dtype:?}: value off by {worst}");
-        for (i, (got, expected)) in run_on_tape(fused, inputs, dtype).iter().zip(&expected_grads).enumerate() {
+        for (i, (got, expected)) in run_on_tape(fused, inputs, dtype).iter().zip(&expected_grads).enumerate()
+        {
             let error = difference_at(got, expected, size);
             assert!(error <= tolerance, "{name} {dtype:?}: gradient {i} off by {error}");
             worst = worst.max(error);

@@ -1,7 +1,9 @@
 //! Activations, softmax, dropout.
 
 use crate::check::{CPU, bits, check, difference, random, values};
-use attnlab_ops::{Activation, Result, Streams, activate, composed, dropout, gated, linear_activation, softmax};
+use attnlab_ops::{
+    Activation, Result, Streams, activate, composed, dropout, gated, linear_activation, softmax,
+};
 use candle_core::{DType, Tensor, Var};
 
 type Function = fn(&Tensor) -> Result<Tensor>;

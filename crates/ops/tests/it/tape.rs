@@ -13,7 +13,8 @@ fn parameters(shapes: &[&[usize]]) -> (Parameters, Vec<Tensor>) {
     let parameters = Parameters::new();
     let vb = parameters.seeded(Streams::new(5), DType::F64, &CPU);
     let names = ["a", "b", "c", "d", "e"];
-    let tensors = names.iter().zip(shapes).map(|(name, &shape)| vb.get_with_hints(shape, name, NORMAL).unwrap());
+    let tensors =
+        names.iter().zip(shapes).map(|(name, &shape)| vb.get_with_hints(shape, name, NORMAL).unwrap());
     let tensors = tensors.collect();
     (parameters, tensors)
 }
@@ -34,6 +35,19 @@ fn agree(parameters: &Parameters, loss: &dyn Fn() -> Result<Tensor>) -> Gradient
     for (got, expected) in sum.tensors().iter().zip(expected.tensors()) {
         let error = difference(got, &(expected * 2.0).unwrap());
         assert!(error < 1e-12, "the second gradient is off by {error}");
+    }
+    // And with the memory of the forward pass as well, which changes no bit.
+    let first = {
+        sum.clear();
+        tape.gradient(&mut sum, loss).unwrap();
+        sum.tensors().iter().flat_map(bits).collect::<Vec<_>>()
+    };
+    let mut recycling = Tape::new(parameters).recycling();
+    for _ in 0..3 {
+        sum.clear();
+        let value = recycling.gradient(&mut sum, loss).unwrap();
+        assert_eq!(values(&value), values(&loss().unwrap()));
+        assert_eq!(sum.tensors().iter().flat_map(bits).collect::<Vec<_>>(), first);
     }
     sum.clear();
     tape.gradient(&mut sum, loss).unwrap();
