@@ -27,7 +27,8 @@ pub struct Transformer {
 impl Transformer {
     /// Builds the model with the tensors of `vb`: drawn ones (`ops::Parameters::seeded`) or a checkpoint's.
     ///
-    /// Names: `embed.weight`, `position.*`, `embed_norm.*`, `blocks.{l}.{attn_norm,attn.{q,k,v,o},mlp_norm,mlp.{up,gate,down}}.*`,
+    /// Names: `embed.weight`, `position.*`, `embed_norm.*`,
+    /// `blocks.{l}.{attn_norm,attn.{q,k,v,o,q_norm,k_norm},mlp_norm,mlp.{up,gate,down}}.*`, `blocks.{l}.attn.null`,
     /// `final_norm.*`, `head.*`.
     pub fn new(config: &ModelConfig, vb: VarBuilder) -> Result<Self> {
         config.validate()?;

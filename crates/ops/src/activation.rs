@@ -12,7 +12,7 @@
 use crate::fused::{Fused, Kept, Sinks, View, apply};
 use crate::host::is_fusable;
 use crate::real::Real;
-use crate::vector::{mul_to, vectorised};
+use crate::vector::{mul_to, sigmoid, vectorised};
 use crate::{Result, composed, memory};
 use candle_core::{Shape, Tensor};
 
@@ -152,11 +152,6 @@ const SILU_FLAT: f64 = 1000.0;
 fn clamped<T: Real>(x: T, bound: T) -> T {
     let x = if x > bound { bound } else { x };
     if x < -bound { -bound } else { x }
-}
-
-#[inline(always)]
-fn sigmoid<T: Real>(x: T) -> T {
-    T::ONE / (T::ONE + (-x).exp())
 }
 
 impl Activation {

@@ -9,7 +9,7 @@
 use crate::fused::{Fused, Sinks, View, apply as apply_fused};
 use crate::host::{Host, is_fusable};
 use crate::real::Real;
-use crate::vector::vectorised;
+use crate::vector::{sigmoid, vectorised};
 use crate::{OpsError, Result, composed};
 use candle_core::{Shape, Tensor};
 
@@ -103,11 +103,6 @@ impl Fused for BinaryLoss {
         }
         Ok(())
     }
-}
-
-#[inline(always)]
-fn sigmoid<T: Real>(z: T) -> T {
-    T::ONE / (T::ONE + (-z).exp())
 }
 
 vectorised! {

@@ -155,6 +155,10 @@ pub fn without_gradients<R>(f: impl FnOnce() -> R) -> R {
     with_flag(&WITHOUT_GRADIENTS, f)
 }
 
+pub(crate) fn is_without_gradients() -> bool {
+    WITHOUT_GRADIENTS.get()
+}
+
 /// Runs `f` with a flag of this thread set, and unsets it however `f` ends, unless it was set before.
 pub(crate) fn with_flag<R>(flag: &'static LocalKey<Cell<bool>>, f: impl FnOnce() -> R) -> R {
     struct Restore(&'static LocalKey<Cell<bool>>, bool);

@@ -23,7 +23,8 @@ impl Gradients {
         Ok(Self { tensors, filled: false })
     }
 
-    /// Becomes a sum of none again; the memory stays.
+    /// Becomes a sum of none again; the memory stays, and what [`Gradients::tensors`] show until the next gradient means
+    /// nothing.
     pub fn clear(&mut self) {
         self.filled = false;
     }
@@ -66,6 +67,9 @@ impl Gradients {
 
     /// `self *= by`, in place.
     pub fn scale(&mut self, by: f64) -> Result<()> {
+        if !self.filled {
+            return Ok(());
+        }
         for gradient in &mut self.tensors {
             if on_host(gradient) {
                 gradient.inplace_op1(&Scale(by))?;
@@ -78,6 +82,9 @@ impl Gradients {
 
     /// The Euclidean norm of all gradients as one vector, summed in f64.
     pub fn norm(&self) -> Result<f64> {
+        if !self.filled {
+            return Ok(0.0);
+        }
         let mut sum = 0.0;
         for gradient in &self.tensors {
             sum += if on_host(gradient) {

@@ -9,6 +9,7 @@
 
 use crate::fused::{Fused, Kept, Sinks, View, apply};
 use crate::host::is_fusable;
+use crate::linear::column_sums;
 use crate::real::Real;
 use crate::vector::{sum, sum2, vectorised};
 use crate::{OpsError, Result, composed, memory};
@@ -86,7 +87,8 @@ impl Fused for LayerNorm {
         let (x, weight) = (inputs[0].contiguous()?, inputs[1].contiguous()?);
         let (moments, _) = self.moments.get::<T>(self.name())?.as_chunks::<2>();
         if let Some(sink) = sinks.get_mut(2).and_then(Option::take) {
-            column_sums(grad, sink.summed());
+            let (db, accumulate) = sink.open();
+            column_sums(grad, db, accumulate);
         }
         if let Some(sink) = sinks[1].take() {
             weight_gradient(x, grad, moments, sink.summed());
@@ -128,16 +130,6 @@ vectorised! {
                         *y = (x - mean) * scale * w;
                     }
                 }
-            }
-        }
-    }
-}
-
-vectorised! {
-    fn column_sums<'a, T, S>(grad: &'a [T], db: &'a mut [T]) {
-        for grad in grad.chunks_exact(db.len().max(1)) {
-            for (db, &g) in db.iter_mut().zip(grad) {
-                *db += g;
             }
         }
     }

@@ -3,7 +3,8 @@
 //! Candle's own fused operations (`softmax_last_dim`, `layer_norm`, `rms_norm`, `rope`) have no
 //! backward pass and cut gradients silently. The ones here are Candle custom operations with a
 //! hand-written backward pass on the CPU; on other devices, and as the reference in tests, the
-//! same functions exist in [`composed`], built from plain Candle operations.
+//! same functions exist in [`composed`], built from plain Candle operations. A training step records
+//! them on a [`Tape`], whose backward pass sums gradients where they belong and uses memory again.
 //!
 //! Letters in all shapes: `B` batch, `T` sequence, `H` query heads, `G` key/value heads
 //! (`H % G == 0`), `K` head dimension, `D` model dimension, `V` vocabulary.

@@ -1,7 +1,8 @@
 //! Memory of training steps, used again.
 //!
 //! A step allocates the same sizes over and over. An allocator gives the memory back to the system and zeroes it anew,
-//! or spreads it over more pages than are needed; here a thread that runs a tape keeps what it has. Outside of that,
+//! or spreads it over more pages than are needed; here a tape keeps what it has and
+//! lends it to the thread that runs it. Outside of that,
 //! memory comes zeroed from the allocator and goes back to it.
 
 use crate::real::Real;

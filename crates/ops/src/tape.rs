@@ -9,7 +9,7 @@
 //! of the tape are variables to Candle, so it tracks what follows from them, and when the tape meets a tensor that
 //! Candle tracks it has Candle differentiate that piece. No gradient is lost, whoever computes what.
 
-use crate::fused::{Fused, Run, Sink, views};
+use crate::fused::{Fused, Run, Sink, is_without_gradients, views};
 use crate::gradients::Sums;
 use crate::host::{Host, by_dtype, take_storage};
 use crate::linear::PackedWeight;
@@ -18,7 +18,7 @@ use crate::real::Real;
 use crate::vector::add_to;
 use crate::{Gradients, OpsError, Packs, Parameters, Result};
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, Tensor, TensorId, WithDType};
+use candle_core::{CpuStorage, Device, Tensor, TensorId, WithDType};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ impl Tape {
     }
 
     /// Uses the memory of a forward pass again once the backward pass is through. What has been computed in it, except
-    /// the loss, must not be kept: it loses its elements.
+    /// the loss, must not be kept: it loses its elements. The loss is returned as a copy.
     pub fn recycling(mut self) -> Self {
         self.recycles = true;
         self
@@ -90,17 +90,19 @@ impl Tape {
         let loss = loss();
         let mut recording = session.end();
         let done = loss.and_then(|loss| {
+            #[expect(clippy::disallowed_methods, reason = "a number to look at")]
+            let value = loss.detach().copy()?;
             let mut sums = sum.open()?;
             let done = recording.backward(&loss, &mut sums);
             let untouched = sums.close()?;
             done?;
             let missing = self.names.iter().zip(untouched).filter_map(|(name, none)| none.then_some(name));
             let missing: Vec<String> = missing.cloned().collect();
-            if missing.is_empty() {
-                Ok(loss)
-            } else {
-                Err(candle_core::Error::from(OpsError::NoGradient(missing)).into())
+            if !missing.is_empty() {
+                return Err(candle_core::Error::from(OpsError::NoGradient(missing)).into());
             }
+            // A view of something whose memory is about to be used again loses it.
+            Ok(if self.recycles { value } else { loss })
         });
         self.places = recording.places;
         done
@@ -130,7 +132,7 @@ impl Drop for Session {
 
 /// Whether a forward pass is being recorded on this thread.
 pub(crate) fn is_recording() -> bool {
-    RECORDING.with_borrow(Option::is_some)
+    !is_without_gradients() && RECORDING.with_borrow(Option::is_some)
 }
 
 /// The packed form of a weight, if the recording has one.
@@ -273,9 +275,6 @@ impl Recording {
         let slots = (0..self.held.len()).map(|_| None).collect();
         let mut flow = Flow { slots, sums };
         flow.add_tensor(target, &loss.ones_like()?)?;
-        if let Target::Slot(slot) = target {
-            self.held[slot] = Held::Foreign; // the caller reads it
-        }
         while let Some(node) = self.nodes.pop() {
             // What the node held of the forward pass goes with it.
             let slot = node.slot();
@@ -449,7 +448,8 @@ impl Flow<'_, '_> {
         {
             return Ok(());
         }
-        let grad = grad.contiguous()?;
+        // Gradients on their way are held on the CPU, whatever device Candle computed them on.
+        let grad = grad.to_device(&Device::Cpu)?.contiguous()?;
         let host = Host::new(&grad);
         by_dtype!("backward", grad.dtype(), T => self.add::<T>(target, host.slice()?))
     }

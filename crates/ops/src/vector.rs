@@ -127,6 +127,12 @@ fn power_of_two(n: i32) -> f32 {
     f32::from_bits((n.wrapping_add(127) as u32) << 23)
 }
 
+/// σ(x) = 1 / (1 + e⁻ˣ).
+#[inline(always)]
+pub(crate) fn sigmoid<T: Real>(x: T) -> T {
+    T::ONE / (T::ONE + (-x).exp())
+}
+
 /// erf x within 3 units in the last place: a polynomial near zero, `1 − exp(polynomial)` beyond
 /// (the minimax fits published by N. Juffa).
 #[inline(always)]

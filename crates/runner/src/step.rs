@@ -115,7 +115,7 @@ pub struct TrainingStep<'a> {
 impl TrainingStep<'_> {
     /// Runs forward and backward over the batch. `step` addresses the dropout masks.
     pub fn run(&self, batch: &Batch, places: &Places, step: u64) -> Result<StepResult> {
-        let rows = micro_batch_rows(self.model.config(), batch.len).min(batch.rows);
+        let rows = micro_batch_rows(self.model.config(), batch.len).min(batch.rows).max(1);
         let count = batch.rows.div_ceil(rows);
         let lanes = LANES.min(count);
         let labels = batch.labelled().max(1) as f64;
@@ -139,10 +139,11 @@ impl TrainingStep<'_> {
             }
             lock(&self.memory.tapes).push(tape);
         };
-        match self.threads.clamp(1, lanes.max(1)) - 1 {
+        match self.threads.clamp(1, LANES) - 1 {
             0 => work(),
-            helpers => self.memory.pool(self.threads - 1)?.in_place_scope(|scope| {
-                (0..helpers).for_each(|_| scope.spawn(|_| work()));
+            // One call a thread, which no other thread can take over while it waits for work of Candle's.
+            helpers => self.memory.pool(helpers)?.in_place_scope(|scope| {
+                scope.spawn_broadcast(|_, _| work());
                 work();
             }),
         }
@@ -242,7 +243,7 @@ mod tests {
         let (streams, parameters) = (Streams::new(4), Parameters::new());
         let model = Transformer::new(&config, parameters.seeded(streams, DType::F32, &Device::Cpu)).unwrap();
         let mut optimizer = AdamW::new(&parameters, AdamWConfig::default()).unwrap();
-        let (rows, len) = (16, 24);
+        let (rows, len) = (48, 24);
         let memory = StepMemory::default();
         let step = |index| {
             let mut rng = streams.rng("batch", index);
@@ -290,10 +291,45 @@ mod tests {
 
     #[test]
     fn the_number_of_threads_changes_no_bit() {
-        let architecture = Architecture { dropout: 0.1, d_model: 256, ..small(Norm::Layer, Mlp::Gelu) };
-        let one = losses(3, &architecture, "sinusoidal", 1);
-        for threads in [2, 3, 16] {
-            assert_eq!(one, losses(3, &architecture, "sinusoidal", threads), "{threads} threads");
+        // Few and many micro-batches, too large to be packed and not.
+        for (d_model, attention_dropout) in [(256, 0.0), (128, 0.1)] {
+            let architecture =
+                Architecture { dropout: 0.1, attention_dropout, d_model, ..small(Norm::Layer, Mlp::Gelu) };
+            let one = losses(3, &architecture, "sinusoidal", 1);
+            for threads in [2, 3, 16] {
+                assert_eq!(
+                    one,
+                    losses(3, &architecture, "sinusoidal", threads),
+                    "{threads} threads, {d_model}"
+                );
+            }
         }
+    }
+
+    #[test]
+    fn a_batch_without_rows_is_an_error() {
+        let position = toml::from_str::<PositionConfig>("none = {}").unwrap();
+        let config = ModelConfig {
+            vocab_size: 2,
+            n_outputs: 2,
+            max_len: 4,
+            mask: Mask::Causal,
+            position,
+            architecture: small(Norm::Layer, Mlp::Gelu),
+        };
+        let (streams, parameters) = (Streams::new(0), Parameters::new());
+        let model = Transformer::new(&config, parameters.seeded(streams, DType::F32, &Device::Cpu)).unwrap();
+        let step = TrainingStep {
+            model: &model,
+            parameters: &parameters,
+            streams,
+            set_loss: SetLoss::CrossEntropy,
+            threads: 2,
+            device: &Device::Cpu,
+            memory: &StepMemory::default(),
+        };
+        let batch = Batch { rows: 0, len: 4, tokens: Vec::new(), labels: Labels::Classes(Vec::new()) };
+        let error = step.run(&batch, &Places::range(0, 4), 0).err().unwrap();
+        assert!(error.to_string().contains("without rows"), "{error}");
     }
 }

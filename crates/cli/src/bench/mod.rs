@@ -31,6 +31,9 @@ pub(crate) struct Train {
     warmup: usize,
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// Plain Candle operations in place of the fused ones, on one thread.
+    #[arg(long, conflicts_with = "threads")]
+    composed: bool,
 }
 
 #[derive(clap::Args)]
@@ -66,6 +69,7 @@ impl Train {
             steps: positive("steps", self.steps)?,
             warmup: self.warmup,
             threads: positive("threads", self.threads)?,
+            composed: self.composed,
         };
         print(&bench.run()?)
     }

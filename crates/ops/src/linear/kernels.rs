@@ -155,7 +155,7 @@ pub(super) fn weight_gradient<T: Real>(grad: &[T], x: &[T], dw: &mut [T], sizes:
 }
 
 /// `∂b (+)= Σ_rows ∂y`.
-pub(super) fn column_sums<T: Real>(grad: &[T], db: &mut [T], accumulate: bool) {
+pub(crate) fn column_sums<T: Real>(grad: &[T], db: &mut [T], accumulate: bool) {
     if !is_trivial(db, grad.len(), accumulate) {
         Arch::new().dispatch(ColumnSums { grad, db, accumulate });
     }

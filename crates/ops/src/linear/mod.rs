@@ -17,8 +17,8 @@ use crate::{OpsError, Result, composed, memory, tape};
 use candle_core::{Shape, Tensor};
 use std::sync::Arc;
 
-pub(crate) use kernels::PackedWeight;
 use kernels::{AddBias, Epilogue, NoEpilogue, Sizes, Weight};
+pub(crate) use kernels::{PackedWeight, column_sums};
 
 /// `x Wᵀ + b`: `(…, Out)` from x `(…, In)`, weight `(Out, In)`, bias `(Out)`.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {

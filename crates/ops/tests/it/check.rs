@@ -104,7 +104,7 @@ pub fn check(
         assert_eq!(bits(&y), bits(&again.0), "{name}: two runs differ");
     }
     let (_, grads) = run(fused, inputs, DType::F64);
-    finite_differences(name, fused, inputs, &grads);
+    report(name, worst, finite_differences(name, fused, inputs, &grads));
     worst
 }
 
@@ -129,16 +129,24 @@ pub fn check_on_tape(
             worst = worst.max(error);
         }
     }
-    finite_differences(name, fused, inputs, &run_on_tape(fused, inputs, DType::F64));
+    report(name, worst, finite_differences(name, fused, inputs, &run_on_tape(fused, inputs, DType::F64)));
     worst
 }
 
+/// A line for the table of errors in docs/performance.md, shown by `--nocapture`.
+#[expect(clippy::print_stdout, reason = "how far the errors are from the bounds is worth knowing")]
+fn report(name: &str, composed: f64, difference: f64) {
+    println!("error | {name} | {composed:.1e} | {difference:.1e}");
+}
+
+/// Central differences at some coordinates; the worst error, relative to the largest element of the gradient.
 fn finite_differences(
     name: &str,
     f: &dyn Fn(&[Tensor]) -> Result<Tensor>,
     inputs: &[Tensor],
     grads: &[Tensor],
-) {
+) -> f64 {
+    let mut worst = 0.0f64;
     let step = 1e-6;
     // Rounding of the terms of `weighted` is all that a difference sees of a gradient that cancels.
     let y = f(inputs).unwrap();
@@ -165,6 +173,8 @@ fn finite_differences(
                 "{name}: input {which} element {at}: {} by formula, {numeric} by difference",
                 grad[at]
             );
+            worst = worst.max(error / size);
         }
     }
+    worst
 }

@@ -1,7 +1,9 @@
 //! Norms, the linear map, embedding and rotation.
 
 use crate::check::{CPU, bits, check, random, values};
-use attnlab_ops::{RotaryLayout, composed, embedding, layer_norm, linear, rms_norm, rotate};
+use attnlab_ops::{
+    Activation, RotaryLayout, add, composed, embedding, gated, layer_norm, linear, rms_norm, rotate,
+};
 use candle_core::{DType, IndexOp, Tensor, Var};
 
 #[test]
@@ -183,4 +185,26 @@ fn learned_angles_get_a_gradient() {
     let cos = Var::from_tensor(&random("cos", &[1, 4, 2])).unwrap();
     let y = rotate(&x, &cos, &random("sin", &[1, 4, 2]), RotaryLayout::Interleaved).unwrap();
     assert!(y.sum_all().unwrap().backward().unwrap().get(&cos).is_some());
+}
+
+#[test]
+fn what_is_not_finite_stays_in_its_row_and_is_not_swallowed() {
+    let broken = |bad: f32| Tensor::new(&[[1f32, bad, 2.0, 4.0], [1.0, 2.0, 3.0, 5.0]], &CPU).unwrap();
+    let fine = Tensor::new(&[[0.5f32, 1.5, 0.25, 0.75], [1.0, 0.5, 2.0, 1.5]], &CPU).unwrap();
+    let heads = |x: &Tensor| x.reshape((1, 2, 1, 4)).unwrap();
+    let angles = Tensor::full(0.6f32, (1, 2, 2), &CPU).unwrap();
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let x = broken(bad);
+        let rotated = rotate(&heads(&x), &angles, &angles, RotaryLayout::HalfSplit).unwrap();
+        for (name, y) in [
+            ("add", add(&x, &fine).unwrap()),
+            ("gated", gated(&fine, &x, Activation::Silu).unwrap()),
+            ("rotate", rotated.reshape((2, 4)).unwrap()),
+            ("embedding", embedding(&Tensor::new(&[0u32, 1], &CPU).unwrap(), &x).unwrap()),
+        ] {
+            let y = values(&y);
+            assert!(y[..4].iter().any(|y| !y.is_finite()), "{name} swallows {bad}");
+            assert!(y[4..].iter().all(|y| y.is_finite()), "{name} spreads {bad}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use attnlab_ops::composed;
 use serde::Serialize;
 
 use super::rig::Rig;
@@ -19,6 +20,9 @@ pub struct Train {
     pub warmup: usize,
     /// Threads.
     pub threads: usize,
+    /// Whether the composed form of every operation runs, on one thread whatever `threads` is: what the fused forms
+    /// are worth.
+    pub composed: bool,
 }
 
 /// What was measured. `ms` are milliseconds; `gflop` counts the matrix products of forward and backward
@@ -61,7 +65,11 @@ pub struct TrainResult {
 impl Train {
     /// Trains on one batch of random tokens and random targets, AdamW 1e-3 with weight decay 0.01 on everything.
     pub fn run(&self) -> Result<TrainResult> {
-        let mut rig = Rig::new(&self.size, self.threads)?;
+        if self.composed { composed::only(|| self.time(1)) } else { self.time(self.threads) }
+    }
+
+    fn time(&self, threads: usize) -> Result<TrainResult> {
+        let mut rig = Rig::new(&self.size, threads)?;
         let began = Instant::now();
         let loss_first = rig.step()?;
         let first_step_s = began.elapsed().as_secs_f64();
@@ -87,7 +95,7 @@ impl Train {
         let gflops = gflop / ms * 1e3;
         Ok(TrainResult {
             size: self.size.result(rig.params()),
-            threads: self.threads,
+            threads,
             steps: self.steps,
             ms_per_step: ms,
             ms_min: wall.first().copied().unwrap_or(f64::NAN),
@@ -97,7 +105,7 @@ impl Train {
             gflop_per_step: gflop,
             gflops,
             peak_gflops,
-            peak_share: gflops / (peak_gflops * self.threads as f64),
+            peak_share: gflops / (peak_gflops * threads as f64),
             peak_rss_mib,
             loss_first,
             loss_last,
@@ -143,7 +151,7 @@ mod tests {
             vocab: 5,
             seed: 0,
         };
-        let result = Train { size, steps: 1, warmup: 0, threads: 1 }.run().unwrap();
+        let result = Train { size, steps: 1, warmup: 0, threads: 1, composed: false }.run().unwrap();
         let result = serde_json::to_value(&result).unwrap();
         let keys = keys_of_the_baseline();
         assert!(keys.contains(&"impl") && keys.contains(&"loss_last") && keys.len() > 20, "{keys:?}");

@@ -1,8 +1,8 @@
 //! Runs that no machine could hold: refused before they start, as one failed allocation would end all runs of a grid.
 //!
 //! The estimates count what dominates, in floating point, so that nothing can overflow on the way: the matrices of the
-//! model; tokens and labels of the largest batch; and the activations of one sequence, which a micro-batch holds at least
-//! and each thread once. What is below the bounds may still be too much for the machine at hand, whose memory is not looked at: a configuration is valid
+//! model; tokens and labels of the largest batch; and the activations of one sequence, which a micro-batch holds at
+//! least and each thread once. What is below the bounds may still be too much for the machine at hand, whose memory is not looked at: a configuration is valid
 //! everywhere or nowhere.
 
 use attnlab_model::{Mlp, ModelConfig};
