@@ -230,7 +230,13 @@ mod tests {
     use super::*;
 
     /// Losses of training a small model to name the token before.
-    fn losses(steps: u64, architecture: &Architecture, position: &str, threads: usize) -> Vec<f64> {
+    fn losses(
+        steps: u64,
+        rows: usize,
+        architecture: &Architecture,
+        position: &str,
+        threads: usize,
+    ) -> Vec<f64> {
         const VOCAB: usize = 17;
         let config = ModelConfig {
             vocab_size: VOCAB,
@@ -243,7 +249,7 @@ mod tests {
         let (streams, parameters) = (Streams::new(4), Parameters::new());
         let model = Transformer::new(&config, parameters.seeded(streams, DType::F32, &Device::Cpu)).unwrap();
         let mut optimizer = AdamW::new(&parameters, AdamWConfig::default()).unwrap();
-        let (rows, len) = (48, 24);
+        let len = 24;
         let memory = StepMemory::default();
         let step = |index| {
             let mut rng = streams.rng("batch", index);
@@ -263,7 +269,7 @@ mod tests {
             };
             let mut result = step.run(&batch, &Places::range(0, len), index).unwrap();
             result.gradients.clip(1.0).unwrap();
-            optimizer.step(&result.gradients, 6e-4).unwrap();
+            optimizer.step(&result.gradients, 4e-4).unwrap();
             memory.give_back(result.gradients);
             result.loss
         };
@@ -274,6 +280,8 @@ mod tests {
         Architecture { d_model: 32, n_heads: 4, n_kv_heads: Some(2), norm, mlp, ..Architecture::default() }
     }
 
+    /// At a rate at which they are still learning: once the loss is small, AdamW divides noise by noise and two runs
+    /// that differ in the last bit part.
     #[test]
     fn two_hundred_steps_of_the_fused_and_the_composed_forms_have_the_same_losses() {
         for (architecture, position) in [
@@ -281,8 +289,8 @@ mod tests {
             (small(Norm::Rms, Mlp::Swiglu), "alibi"),
             (Architecture { qk_norm: true, tie_embeddings: true, ..small(Norm::Rms, Mlp::Relu) }, "learned"),
         ] {
-            let fused = losses(200, &architecture, position, 1);
-            let composed = composed::only(|| losses(200, &architecture, position, 1));
+            let fused = losses(200, 16, &architecture, position, 1);
+            let composed = composed::only(|| losses(200, 16, &architecture, position, 1));
             let worst = fused.iter().zip(&composed).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             assert!(fused[199] < 0.7 * fused[0], "{position}: nothing was learned");
             assert!(worst < 1e-4, "{position}: losses differ by {worst}");
@@ -295,11 +303,11 @@ mod tests {
         for (d_model, attention_dropout) in [(256, 0.0), (128, 0.1)] {
             let architecture =
                 Architecture { dropout: 0.1, attention_dropout, d_model, ..small(Norm::Layer, Mlp::Gelu) };
-            let one = losses(3, &architecture, "sinusoidal", 1);
+            let one = losses(3, 48, &architecture, "sinusoidal", 1);
             for threads in [2, 3, 16] {
                 assert_eq!(
                     one,
-                    losses(3, &architecture, "sinusoidal", threads),
+                    losses(3, 48, &architecture, "sinusoidal", threads),
                     "{threads} threads, {d_model}"
                 );
             }
