@@ -141,7 +141,8 @@ def preface(title, about):
     seen, has = about["versions"], about["machine"]
     lines = [
         f"# {title}", "",
-        f"Made by `{command()}`, {about['rounds']} rounds, interleaved. Median over rounds, and the least and the most.", "", f"- {has['cpu']}, {has['cores']} cores, {' '.join(has['instruction_sets'])}; {has['system']}; "
+        f"Made by `{command()}`, {about['rounds']} rounds, interleaved. Median over rounds, and the least and the most.", "",
+        f"- {has['cpu']}, {has['cores']} cores, {' '.join(has['instruction_sets'])}; {has['system']}; "
         f"load before: {has['load_before'][0]}",
         f"- {seen['attnlab']}, measured from a tree at {seen['commit'] or 'no commit'}, {seen['rustc']}",
     ]
@@ -153,7 +154,7 @@ def preface(title, about):
 
 
 def write(folder, name, about, lines):
-    """Both files, whole or not at all; called after every measurement, so that a broken one loses little."""
+    """Both files, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     for suffix, text in ((".json", json.dumps(about, indent=1) + "\n"), (".md", "\n".join(lines) + "\n")):
         new = folder / f".{name}{suffix}.new"

@@ -9,7 +9,9 @@ use crate::real::Real;
 use crate::vector::add_to;
 use crate::{Result, memory, tape};
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Shape, Tensor, Var, WithDType};
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, Layout, Shape, Tensor, Var, WithDType,
+};
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::thread::LocalKey;
@@ -198,10 +200,15 @@ pub(crate) fn takes_any_inputs() -> bool {
     tape::is_recording() || WITHOUT_GRADIENTS.get()
 }
 
+/// What has been computed as a tensor whose history no graph knows; a variable if a backward pass will follow, so that
+/// Candle tracks what follows from it.
+pub(crate) fn computed<T: Real>(y: Vec<T>, shape: Shape, device: &Device, keep: bool) -> Result<Tensor> {
+    if keep { Ok(Var::from_vec(y, shape, device)?.into_inner()) } else { Tensor::from_vec(y, shape, device) }
+}
+
 /// What every fused operation can do with tensors.
 pub(crate) trait Run: Fused {
-    /// The output as a tensor whose history no graph knows; a variable if a backward pass will follow, so that
-    /// Candle tracks what follows from it.
+    /// The output, [`computed`].
     fn run(&self, inputs: &[&Tensor], keep: bool) -> Result<Tensor> {
         let hosts: Vec<Host<'_>> = inputs.iter().map(|x| Host::new(x)).collect();
         let Some(first) = inputs.first() else {
@@ -210,11 +217,7 @@ pub(crate) trait Run: Fused {
         by_dtype!(self.name(), first.dtype(), T => {
             let views = views::<T>(&hosts)?;
             let (y, shape) = self.forward::<T>(&views, keep)?;
-            if keep {
-                Ok(Var::from_vec(y, shape, first.device())?.into_inner())
-            } else {
-                Tensor::from_vec(y, shape, first.device())
-            }
+            computed(y, shape, first.device(), keep)
         })
     }
 }

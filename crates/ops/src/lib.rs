@@ -38,6 +38,7 @@ mod rms_norm;
 mod rng;
 mod rotary;
 mod schedule;
+mod scratch;
 mod softmax;
 mod tape;
 mod vector;

@@ -3,10 +3,11 @@
 //! Plain Candle operations do the same, and without a tape they are what runs. On a tape these cost less: the gradient
 //! of a sum is handed on, and that of another shape is the same.
 
+use crate::fused::computed;
 use crate::host::{Host, by_dtype, is_fusable};
 use crate::vector::add_to;
 use crate::{Result, memory, tape};
-use candle_core::{Shape, Tensor, Var};
+use candle_core::{Shape, Tensor};
 
 /// `x + y`, of one shape.
 pub fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
@@ -19,11 +20,7 @@ pub fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
         by_dtype!("add", x.dtype(), T => {
             let mut sum = memory::copy_of(hx.slice::<T>()?);
             add_to(&mut sum, hy.slice()?);
-            if keep {
-                Ok(Var::from_vec(sum, x.shape(), x.device())?.into_inner())
-            } else {
-                Tensor::from_vec(sum, x.shape(), x.device())
-            }
+            computed(sum, x.shape().clone(), x.device(), keep)
         })
     })
 }

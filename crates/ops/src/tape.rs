@@ -170,7 +170,8 @@ pub(crate) fn record<F: Fused>(op: F, inputs: &[&Tensor]) -> Result<Tensor> {
     Ok(y)
 }
 
-/// `x + y` as `sum` computes it, told whether a backward pass will follow. The gradient goes to both as it is: to one of them without a copy.
+/// `x + y` as `sum` computes it, told whether a backward pass will follow. The gradient goes to both as it is: to one
+/// of them without a copy.
 pub(crate) fn record_sum(x: &Tensor, y: &Tensor, sum: impl FnOnce(bool) -> Result<Tensor>) -> Result<Tensor> {
     let targets = with_recording(|recording| [recording.target(x), recording.target(y)]);
     let keep = targets != [Target::Nothing; 2];

@@ -54,11 +54,7 @@ impl<'a> Looker<'a> {
 
     /// What `spec` captures of the first `examples`.
     fn capture(&self, spec: HookSpec, examples: usize) -> Result<Plan> {
-        let mut plan = Plan::resolve(&[spec], &self.model.anatomy())?;
-        let tokens = self.tokens(examples)?;
-        ops::without_gradients(|| self.model.forward(&tokens, &mut plan))?;
-        plan.finish()?;
-        Ok(plan)
+        capture(self.model, &self.tokens(examples)?, spec)
     }
 
     fn tokens(&self, examples: usize) -> Result<Tensor> {
@@ -97,8 +93,7 @@ impl<'a> Looker<'a> {
     pub(crate) fn statistics(&self) -> Result<Vec<HeadScore>> {
         let mask = if self.task.causal() { Mask::Causal } else { Mask::Full };
         let len = self.batch.len;
-        let queries = STATISTIC_QUERIES.min(len);
-        let queries: Vec<usize> = (0..queries).map(|i| (i + 1) * len / queries - 1).collect();
+        let queries = spread(STATISTIC_QUERIES.min(len), len);
         let uniform = named(&uniform_statistics_of_rows(len, queries.iter().copied(), mask));
         let mut scores = Vec::new();
         for layer in 0..self.model.anatomy().n_layers {
@@ -116,8 +111,33 @@ impl<'a> Looker<'a> {
     }
 }
 
+/// What `spec` captures of a forward pass over `tokens` (B, T).
+pub(crate) fn capture(model: &Transformer, tokens: &Tensor, spec: HookSpec) -> Result<Plan> {
+    let mut plan = Plan::resolve(&[spec], &model.anatomy())?;
+    ops::without_gradients(|| model.forward(tokens, &mut plan))?;
+    plan.finish()?;
+    Ok(plan)
+}
+
+/// `count` of the rows `0..len`, evenly spread, the last among them.
+pub(crate) fn spread(count: usize, len: usize) -> Vec<usize> {
+    (0..count).map(|i| (i + 1) * len / count - 1).collect()
+}
+
 /// The statistics that are defined, by name.
 fn named(statistics: &HeadStatistics) -> BTreeMap<String, f64> {
     let values = statistics.values.iter();
     values.filter_map(|(name, value)| Some((name.to_string(), (*value)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spread;
+
+    #[test]
+    fn rows_are_spread_over_the_sequence_and_end_with_its_last() {
+        assert_eq!(spread(4, 4), [0, 1, 2, 3]);
+        assert_eq!(spread(2, 9), [3, 8]);
+        assert_eq!(spread(1, 9), [8]);
+    }
 }

@@ -1,9 +1,8 @@
-//! Working memory of attention, kept by the thread from call to call.
+//! Working memory of attention.
 
 use super::block::{Block, Square};
 use crate::real::Real;
-use std::any::Any;
-use std::cell::RefCell;
+use crate::scratch;
 
 /// Buffers that grow to what is asked for and are never cleared: who takes one writes before reading.
 #[derive(Default)]
@@ -33,15 +32,10 @@ impl<E: Copy> Buffer<E> {
 }
 
 thread_local! {
-    /// The scratch of the element type used last: a program uses one, tests use two.
-    static SPARE: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
+    static SCRATCH: scratch::Slot = const { scratch::Slot::new(None) };
 }
 
 /// Runs `f` with this thread's scratch.
 pub(super) fn with_scratch<T: Real, R>(f: impl FnOnce(&mut Scratch<T>) -> R) -> R {
-    let spare = SPARE.with_borrow_mut(Option::take);
-    let mut scratch = spare.and_then(|spare| spare.downcast::<Scratch<T>>().ok()).unwrap_or_default();
-    let result = f(&mut scratch);
-    SPARE.with_borrow_mut(|spare| *spare = Some(scratch));
-    result
+    scratch::lend(&SCRATCH, f)
 }

@@ -11,9 +11,8 @@
 
 use crate::matmul::{ByRows, Panels, Product};
 use crate::real::Real;
+use crate::scratch;
 use pulp::{Arch, Simd, WithSimd};
-use std::any::Any;
-use std::cell::Cell;
 use std::ops::Range;
 
 /// Inner dimension of one pass.
@@ -341,23 +340,18 @@ fn pack<T: Real>(weight: &[T], out: usize, inner: usize, panels: &mut Panels<T>)
     Arch::new().dispatch(Pack(weight, out, inner, panels));
 }
 
+#[derive(Default)]
 struct Scratch<T> {
     panels: Panels<T>,
     strip: Vec<T>, // of ∂y: (DEPTH, STRIP)
 }
 
-/// Lends what the last call on this thread left, so that a warm call allocates nothing.
+thread_local! {
+    static SCRATCH: scratch::Slot = const { scratch::Slot::new(None) };
+}
+
 fn with_scratch<T: Real, R>(run: impl FnOnce(&mut Scratch<T>) -> R) -> R {
-    thread_local! {
-        static SCRATCH: Cell<Option<Box<dyn Any>>> = const { Cell::new(None) };
-    }
-    // Another element type than the last is seen between a training and a gradient check only.
-    let kept = SCRATCH.take().and_then(|kept| kept.downcast::<Scratch<T>>().ok());
-    let mut scratch =
-        kept.unwrap_or_else(|| Box::new(Scratch { panels: Panels::default(), strip: Vec::new() }));
-    let result = run(&mut scratch);
-    SCRATCH.set(Some(scratch));
-    result
+    scratch::lend(&SCRATCH, run)
 }
 
 #[cfg(test)]

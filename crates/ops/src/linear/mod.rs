@@ -60,7 +60,10 @@ fn activated(
     }
     if !is_fusable(x) || inner == 0 {
         let u = composed::linear(x, weight, bias)?;
-        return activation.map_or(Ok(u.clone()), |activation| activation.composed(&u));
+        return match activation {
+            Some(activation) => activation.composed(&u),
+            None => Ok(u),
+        };
     }
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     let packed = tape::packed(&weight)?;

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use attnlab_heads::{Mask, captured_statistics};
-use attnlab_hooks::{HookSpec, NoHooks, Plan};
+use attnlab_hooks::{HookSpec, NoHooks};
 use attnlab_model::Transformer;
 use attnlab_ops::{self as ops, Parameters, Streams};
 use candle_core::{DType, Device, Tensor};
@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::size::{Size, SizeResult};
 use super::{median, usage};
 use crate::error::Result;
+use crate::look::{capture, spread};
 
 /// What is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -77,12 +78,10 @@ impl Capture {
             What::Statistics => spread(self.queries.min(seq_len), seq_len),
             What::Maps => (0..seq_len).collect(),
         };
-        let look = || {
-            ops::without_gradients(|| match self.what {
-                What::Forward => forward(&model, &tokens),
-                What::Statistics => statistics(&model, &tokens, &rows),
-                What::Maps => maps(&model, &tokens),
-            })
+        let look = || match self.what {
+            What::Forward => forward(&model, &tokens),
+            What::Statistics => statistics(&model, &tokens, &rows),
+            What::Maps => maps(&model, &tokens),
         };
 
         let peak_rss_before_mib = usage::peak_rss_mib();
@@ -110,45 +109,21 @@ impl Capture {
     }
 }
 
-/// `count` of the rows `0..len`, evenly spread, the last among them.
-fn spread(count: usize, len: usize) -> Vec<usize> {
-    (0..count).map(|i| (i + 1) * len / count - 1).collect()
-}
-
 fn forward(model: &Transformer, tokens: &Tensor) -> Result<()> {
-    black_box(model.forward(tokens, &mut NoHooks)?);
+    black_box(ops::without_gradients(|| model.forward(tokens, &mut NoHooks))?);
     Ok(())
 }
 
 fn statistics(model: &Transformer, tokens: &Tensor, rows: &[usize]) -> Result<()> {
     for layer in 0..model.anatomy().n_layers {
         let spec = HookSpec::capture(format!("blocks.{layer}.attn.hook_pattern")).rows(rows.iter().copied());
-        let plan = look(model, tokens, spec)?;
+        let plan = capture(model, tokens, spec)?;
         black_box(captured_statistics(plan.capture(), Mask::Causal)?);
     }
     Ok(())
 }
 
 fn maps(model: &Transformer, tokens: &Tensor) -> Result<()> {
-    black_box(look(model, tokens, HookSpec::capture("blocks.*.attn.hook_pattern"))?);
+    black_box(capture(model, tokens, HookSpec::capture("blocks.*.attn.hook_pattern"))?);
     Ok(())
-}
-
-fn look(model: &Transformer, tokens: &Tensor, spec: HookSpec) -> Result<Plan> {
-    let mut plan = Plan::resolve(&[spec], &model.anatomy())?;
-    model.forward(tokens, &mut plan)?;
-    plan.finish()?;
-    Ok(plan)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::spread;
-
-    #[test]
-    fn rows_are_spread_over_the_sequence_and_end_with_its_last() {
-        assert_eq!(spread(4, 4), [0, 1, 2, 3]);
-        assert_eq!(spread(2, 9), [3, 8]);
-        assert_eq!(spread(1, 9), [8]);
-    }
 }
