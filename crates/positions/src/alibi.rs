@@ -8,19 +8,61 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{ConfigError, PositionError, Result};
+use crate::error::{ConfigError, Result};
 use crate::memo::Memo;
 use crate::places::Places;
 use crate::position::{Bias, Position};
 use crate::registry::{Encoding, Enters, Info, Shape};
 
 /// Options of ALiBi.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Whether keys after the query are penalised too (−m·|i − j|). By default they are where the model sees them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub symmetric: Option<bool>,
+    /// The steepest exponent: slopes reach down to 2^−max_bias.
+    #[serde(skip_serializing_if = "is_eight")]
+    pub max_bias: f64,
+    /// The slopes of a number of heads that is no power of two.
+    #[serde(skip_serializing_if = "is_press")]
+    pub slopes: Slopes,
+    /// The bias as Falcon rounds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub falcon: Option<Falcon>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { symmetric: None, max_bias: 8.0, slopes: Slopes::Press, falcon: None }
+    }
+}
+
+fn is_eight(value: &f64) -> bool {
+    *value == 8.0
+}
+
+fn is_press(value: &Slopes) -> bool {
+    *value == Slopes::Press
+}
+
+/// Which slopes heads have whose number is no power of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Slopes {
+    /// Those of the next lower power of two, then every other one of twice that (Press et al., BLOOM).
+    Press,
+    /// Every other one of the next higher power of two, from the second on, then those between (MPT).
+    Mpt,
+}
+
+/// Falcon computes slope·j for key j in bfloat16, where rounding makes it more than a function of the distance, and
+/// scales it with the scores.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Falcon {
+    /// The factor on the bias: that on q·k.
+    pub scale: f64,
 }
 
 impl Encoding for Config {
@@ -36,12 +78,22 @@ impl Encoding for Config {
     };
 
     fn label(&self) -> String {
+        let mut notes = Vec::new();
         match self.symmetric {
-            None => "alibi",
-            Some(true) => "alibi (symmetric)",
-            Some(false) => "alibi (causal)",
+            None => {}
+            Some(true) => notes.push("symmetric".to_owned()),
+            Some(false) => notes.push("causal".to_owned()),
         }
-        .to_owned()
+        if self.max_bias != Self::default().max_bias {
+            notes.push(format!("max {}", self.max_bias));
+        }
+        if self.slopes == Slopes::Mpt {
+            notes.push("mpt".to_owned());
+        }
+        if self.falcon.is_some() {
+            notes.push("falcon".to_owned());
+        }
+        if notes.is_empty() { "alibi".to_owned() } else { format!("alibi ({})", notes.join(", ")) }
     }
 
     fn validate(&self, shape: &Shape) -> std::result::Result<(), ConfigError> {
@@ -49,6 +101,18 @@ impl Encoding for Config {
             return Err(ConfigError::new(
                 "symmetric",
                 "false would reward keys the farther they lie ahead, and this model sees ahead; set it to true or leave it out",
+            ));
+        }
+        if !(self.max_bias.is_finite() && self.max_bias > 0.0) {
+            return Err(ConfigError::new(
+                "max_bias",
+                format!("{} is not a finite number above 0", self.max_bias),
+            ));
+        }
+        if self.falcon.is_some() && (!shape.causal || self.symmetric == Some(true)) {
+            return Err(ConfigError::new(
+                "falcon",
+                "Falcon's bias grows with the key's position: it needs a causal model",
             ));
         }
         if shape.n_heads == 0 {
@@ -59,7 +123,11 @@ impl Encoding for Config {
 
     fn build(&self, shape: &Shape, _: VarBuilder) -> Result<Box<dyn Position>> {
         Ok(Box::new(Alibi {
-            slopes: slopes(shape.n_heads),
+            slopes: match self.slopes {
+                Slopes::Press => slopes(shape.n_heads, self.max_bias),
+                Slopes::Mpt => mpt_slopes(shape.n_heads, self.max_bias),
+            },
+            falcon: self.falcon,
             causal: shape.causal,
             symmetric: self.symmetric.unwrap_or(!shape.causal),
             last: Memo::new(),
@@ -69,18 +137,36 @@ impl Encoding for Config {
 
 /// The slope of each head, as Press et al. and BLOOM give it for any number of heads.
 ///
-/// For n a power of two `m_h = 2^(−8h/n)`, h = 1 … n. Otherwise n is the next lower power of two, and the
+/// For n a power of two `m_h = 2^(−max_bias·h/n)`, h = 1 … n; max_bias is 8. Otherwise n is the next lower power of two, and the
 /// remaining heads take the first, third, fifth, … slope of 2n heads.
-pub fn slopes(n_heads: usize) -> Vec<f64> {
+pub fn slopes(n_heads: usize, max_bias: f64) -> Vec<f64> {
     let power = 1usize << n_heads.max(1).ilog2();
-    let slope = |h: usize, n: usize| (-8.0 * h as f64 / n as f64).exp2();
+    let slope = |h: usize, n: usize| (-max_bias * h as f64 / n as f64).exp2();
     let first = (1..=power).map(|h| slope(h, power));
     let rest = (0..).map(|i| slope(2 * i + 1, 2 * power));
     first.chain(rest).take(n_heads).collect()
 }
 
+/// The slope of each head as MPT gives it: of the next higher power of two, those with even h first.
+fn mpt_slopes(n_heads: usize, max_bias: f64) -> Vec<f64> {
+    let power = n_heads.max(1).next_power_of_two();
+    let slope = |h: usize| (-max_bias * h as f64 / power as f64).exp2();
+    if power == n_heads {
+        return (1..=power).map(slope).collect();
+    }
+    let (even, odd) = ((2..=power).step_by(2), (1..=power).step_by(2));
+    even.chain(odd).take(n_heads).map(slope).collect()
+}
+
+/// `x` as bfloat16 holds it: the upper half of an f32, rounded to even.
+fn bf16(x: f64) -> f64 {
+    let bits = (x as f32).to_bits();
+    f64::from(f32::from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000))
+}
+
 struct Alibi {
     slopes: Vec<f64>,
+    falcon: Option<Falcon>,
     causal: bool,
     symmetric: bool,
     last: Memo<(Places, Places), Bias>,
@@ -98,7 +184,17 @@ impl Alibi {
         let tensor = |values: Vec<f64>, dims: &[usize]| -> Result<Tensor> {
             Ok(Tensor::from_vec(values, dims, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)
         };
-        if let Some(first) = self.first_distance(queries, keys) {
+        if let Some(Falcon { scale }) = self.falcon {
+            let rows = keys.n_rows();
+            let of_row = |row: usize| {
+                let keys = keys.row(row).iter();
+                self.slopes
+                    .iter()
+                    .flat_map(move |m| keys.clone().map(move |&j| scale * bf16(bf16(*m) * f64::from(j))))
+            };
+            return Ok(Bias::Full(tensor((0..rows).flat_map(of_row).collect(), &[rows, h, 1, tk])?));
+        }
+        if let Some(first) = Places::first_distance(queries, keys, self.causal) {
             let count = tk as i64 - first;
             let values =
                 self.slopes.iter().flat_map(|m| (first..tk as i64).map(|distance| self.at(*m, distance)));
@@ -107,7 +203,7 @@ impl Alibi {
                 first,
             }));
         }
-        let rows = queries.n_rows().max(keys.n_rows());
+        let rows = Places::common_rows(queries, keys)?;
         let mut values = Vec::with_capacity(rows * h * tq * tk);
         for row in 0..rows {
             for m in &self.slopes {
@@ -118,27 +214,11 @@ impl Alibi {
         }
         Ok(Bias::Full(tensor(values, &[rows, h, tq, tk])?))
     }
-
-    /// The least distance i − j that a query can see, if distances follow from indices alone: all positions
-    /// count up by one and the queries are the last of the keys' positions.
-    fn first_distance(&self, queries: &Places, keys: &Places) -> Option<i64> {
-        let rows = queries.n_rows().max(keys.n_rows());
-        let aligned = queries.len() <= keys.len()
-            && !queries.is_empty()
-            && queries.is_contiguous()
-            && keys.is_contiguous()
-            && (0..rows).all(|row| queries.row(row).last() == keys.row(row).last());
-        aligned.then(|| if self.causal { 0 } else { 1 - queries.len() as i64 })
-    }
 }
 
 impl Position for Alibi {
     fn bias(&self, queries: &Places, keys: &Places, dtype: DType, device: &Device) -> Result<Bias> {
-        let (rq, rk) = (queries.n_rows(), keys.n_rows());
-        if rq != rk && rq != 1 && rk != 1 {
-            let (batch, time) = (rk, keys.len());
-            return Err(PositionError::Misfit { moment: "bias", rows: rq, len: queries.len(), batch, time });
-        }
+        Places::common_rows(queries, keys)?;
         let key = (queries.clone(), keys.clone());
         self.last.get(&key, dtype, device, || self.compute(queries, keys, dtype, device))
     }
@@ -151,7 +231,7 @@ mod tests {
 
     fn built(symmetric: Option<bool>, causal: bool) -> Box<dyn Position> {
         let shape = Shape { d_model: 4, n_heads: 2, head_dim: 2, max_len: 8, causal };
-        let config = Config { symmetric };
+        let config = Config { symmetric, ..Config::default() };
         config.validate(&shape).unwrap();
         config.build(&shape, VarBuilder::zeros(DType::F64, &Device::Cpu)).unwrap()
     }
@@ -169,10 +249,10 @@ mod tests {
 
     #[test]
     fn eight_heads_have_slopes_from_a_half_to_a_256th() {
-        assert_eq!(slopes(8), [0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625, 0.0078125, 0.00390625]);
-        assert_eq!(slopes(3), [1.0 / 16.0, 1.0 / 256.0, 0.25]);
-        assert_eq!(slopes(1), [1.0 / 256.0]);
-        assert!((1..200).all(|n| slopes(n).len() == n));
+        assert_eq!(slopes(8, 8.0), [0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625, 0.0078125, 0.00390625]);
+        assert_eq!(slopes(3, 8.0), [1.0 / 16.0, 1.0 / 256.0, 0.25]);
+        assert_eq!(slopes(1, 8.0), [1.0 / 256.0]);
+        assert!((1..200).all(|n| slopes(n, 8.0).len() == n));
     }
 
     #[test]
@@ -189,7 +269,7 @@ mod tests {
         let (values, first) = distance(bias(&*built(None, false), &places, &places));
         assert_eq!(first, -2);
         assert_eq!(values[0], [-0.125, -0.0625, 0.0, -0.0625, -0.125]);
-        let one_sided = Config { symmetric: Some(false) };
+        let one_sided = Config { symmetric: Some(false), ..Config::default() };
         let shape = Shape { d_model: 4, n_heads: 2, head_dim: 2, max_len: 8, causal: false };
         assert_eq!(one_sided.validate(&shape).unwrap_err().field, "symmetric");
     }

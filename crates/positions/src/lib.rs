@@ -1,8 +1,8 @@
 //! Positional encodings: one file each, one registry.
 //!
 //! An encoding acts at three moments, and does nothing where it has nothing to do: on the embeddings
-//! ([`Position::embed`]), on queries and keys ([`Position::rotate`]), on the attention scores ([`Position::bias`]).
-//! A model calls all three and never asks which encoding it has.
+//! ([`Position::embed`]), on queries and keys ([`Position::rotate`]), on the attention scores ([`Position::bias`] and
+//! [`Position::content_bias`]). A model calls all and never asks which encoding it has.
 //!
 //! To add one: a file with a `Config` that implements [`Encoding`], and a line in the registry below.
 
@@ -23,4 +23,6 @@ registry::registry! {
     sinusoidal => Sinusoidal,
     rope => Rope,
     alibi => Alibi,
+    t5 => T5,
+    disentangled => Disentangled,
 }

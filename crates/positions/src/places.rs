@@ -66,6 +66,28 @@ impl Places {
         (0..self.rows).all(|r| self.row(r).windows(2).all(|pair| pair[0].checked_add(1) == Some(pair[1])))
     }
 
+    /// The least distance i − j that a query can see, if distances follow from indices alone: all positions
+    /// count up by one and the queries are the last of the keys' positions.
+    pub(crate) fn first_distance(queries: &Self, keys: &Self, causal: bool) -> Option<i64> {
+        let rows = queries.n_rows().max(keys.n_rows());
+        let aligned = queries.len() <= keys.len()
+            && !queries.is_empty()
+            && queries.is_contiguous()
+            && keys.is_contiguous()
+            && (0..rows).all(|row| queries.row(row).last() == keys.row(row).last());
+        aligned.then(|| if causal { 0 } else { 1 - queries.len() as i64 })
+    }
+
+    /// The number of rows of queries and keys together: equal, or one of them shared.
+    pub(crate) fn common_rows(queries: &Self, keys: &Self) -> Result<usize> {
+        let (rq, rk) = (queries.n_rows(), keys.n_rows());
+        if rq == rk || rq == 1 || rk == 1 {
+            return Ok(rq.max(rk));
+        }
+        let (len, batch, time) = (queries.len(), rk, keys.len());
+        Err(PositionError::Misfit { moment: "bias", rows: rq, len, batch, time })
+    }
+
     /// Sequences `start .. start + len` of the batch. A shared row stays shared; rows beyond the last are left
     /// out, and the encoding refuses the tensor they would have belonged to.
     pub fn slice_rows(&self, start: usize, len: usize) -> Self {

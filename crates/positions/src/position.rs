@@ -13,7 +13,7 @@ pub enum Bias {
     None,
     /// A value per head and distance i − j: the fused kernel takes it as it is.
     Distance(DistanceBias),
-    /// A value per head and pair, (B or 1, H, Tq, Tk): for positions that do not count up by one.
+    /// A value per head and pair, (B or 1, H, Tq or 1, Tk): for positions that do not count up by one.
     Full(Tensor),
 }
 
@@ -43,6 +43,17 @@ pub trait Position: Send + Sync {
     fn bias(&self, queries: &Places, keys: &Places, dtype: DType, device: &Device) -> Result<Bias> {
         let _ = (queries, keys, dtype, device);
         Ok(Bias::None)
+    }
+
+    /// What is added to the scores for what queries (B, Tq, H, K) and keys (B, Tk, G, K) hold, (B, H, Tq, Tk).
+    fn content_bias(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        (queries, keys): (&Places, &Places),
+    ) -> Result<Option<Tensor>> {
+        let _ = (q, k, queries, keys);
+        Ok(None)
     }
 
     /// Whether [`Position::embed`] does something.

@@ -1,6 +1,8 @@
 //! Rotary positions: pairs of dimensions of queries and keys turn by an angle proportional to the position,
 //! so that their product depends on the distance only.
 
+mod scaling;
+
 use attnlab_ops::{RotaryLayout, rotate};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -12,6 +14,8 @@ use crate::places::Places;
 use crate::position::Position;
 use crate::registry::{Encoding, Enters, Info, Shape};
 use crate::sinusoidal::inverse_wavelengths;
+
+pub use scaling::Scaling;
 
 /// Which dimensions form a turning pair.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,11 +47,14 @@ pub struct Config {
     pub fraction: f64,
     /// Which dimensions form a pair. It permutes dimensions only: a trained model must keep its own.
     pub layout: Layout,
+    /// How the rates are stretched for sequences longer than those of training; by default not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<Scaling>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { base: 10_000.0, fraction: 1.0, layout: Layout::Half }
+        Self { base: 10_000.0, fraction: 1.0, layout: Layout::Half, scaling: None }
     }
 }
 
@@ -79,6 +86,16 @@ impl Encoding for Config {
         if self.base != Self::default().base {
             notes.push(format!("base {}", self.base));
         }
+        if let Some(scaling) = &self.scaling {
+            let kind = match scaling {
+                Scaling::Linear { .. } => "linear",
+                Scaling::Dynamic { .. } => "dynamic",
+                Scaling::Llama3 { .. } => "llama3",
+                Scaling::Yarn { .. } => "yarn",
+                Scaling::Longrope { .. } => "longrope",
+            };
+            notes.push(format!("{kind} scaling"));
+        }
         // The layout is no part of the name: it permutes dimensions that are drawn alike.
         if notes.is_empty() { "rope".to_owned() } else { format!("rope ({})", notes.join(", ")) }
     }
@@ -104,33 +121,50 @@ impl Encoding for Config {
                 ),
             ));
         }
-        Ok(())
+        match self.scaling.as_ref().and_then(|scaling| scaling.problem(turning)) {
+            Some(problem) => Err(ConfigError::new("scaling", problem)),
+            None => Ok(()),
+        }
     }
 
     fn build(&self, shape: &Shape, _: VarBuilder) -> Result<Box<dyn Position>> {
         Ok(Box::new(Rope {
             rates: inverse_wavelengths(self.base, self.turning(shape)),
+            base: self.base,
             layout: self.layout.into(),
+            scaling: self.scaling.clone(),
             tables: Memo::new(),
         }))
     }
 }
 
 struct Rope {
-    rates: Vec<f64>, // R/2
+    rates: Vec<f64>, // R/2, without scaling
+    base: f64,
     layout: RotaryLayout,
+    scaling: Option<Scaling>,
     tables: Memo<Places, (Tensor, Tensor)>,
 }
 
 impl Rope {
     /// Cosines and sines, each (rows, T, R/2), computed in f64.
     fn tables(&self, at: &Places, dtype: DType, device: &Device) -> Result<(Tensor, Tensor)> {
-        let angles = || at.ids().iter().flat_map(|id| self.rates.iter().map(|rate| f64::from(*id) * rate));
+        let (rates, length) = match &self.scaling {
+            None => (self.rates.clone(), 1.0),
+            Some(scaling) => {
+                let len = at.ids().iter().max().map_or(0, |last| *last as usize + 1);
+                (scaling.rates(&self.rates, self.base, len), scaling.length())
+            }
+        };
+        let angles = || at.ids().iter().flat_map(|id| rates.iter().map(|rate| f64::from(*id) * rate));
         let table = |values: Vec<f64>| -> Result<Tensor> {
-            let shape = (at.n_rows(), at.len(), self.rates.len());
+            let shape = (at.n_rows(), at.len(), rates.len());
             Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)
         };
-        Ok((table(angles().map(f64::cos).collect())?, table(angles().map(f64::sin).collect())?))
+        Ok((
+            table(angles().map(|a| length * a.cos()).collect())?,
+            table(angles().map(|a| length * a.sin()).collect())?,
+        ))
     }
 }
 
@@ -145,6 +179,10 @@ impl Position for Rope {
 
     fn rotates(&self) -> bool {
         true
+    }
+
+    fn is_incremental(&self) -> bool {
+        !self.scaling.as_ref().is_some_and(Scaling::depends_on_length)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Fixed sines and cosines of the position, counted from the start or from the end.
 //!
 //! Columns alternate sine and cosine as in the paper. Delétang et al.'s code puts all sines first: a permutation of
-//! columns, which embeddings drawn alike do not notice.
+//! columns, which embeddings drawn alike do not notice and pretrained ones do.
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -24,6 +24,27 @@ pub enum Align {
     End,
 }
 
+/// Which columns hold sines and cosines, and their wavelengths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Columns {
+    /// Sine and cosine alternate, rates base^(−2j/D) (the paper).
+    #[default]
+    Alternate,
+    /// All sines, then all cosines, rates base^(−j/(D/2 − 1)): the longest wavelength is 2π · base (tensor2tensor, XGLM).
+    Halves,
+}
+
+impl Columns {
+    fn is_alternate(&self) -> bool {
+        *self == Self::Alternate
+    }
+}
+
+fn is_zero(offset: &u32) -> bool {
+    *offset == 0
+}
+
 /// Options of the sinusoidal encoding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -34,11 +55,17 @@ pub struct Config {
     pub base: f64,
     /// The factor with which the table is added to the embeddings.
     pub scale: f64,
+    /// Which columns hold what.
+    #[serde(skip_serializing_if = "Columns::is_alternate")]
+    pub columns: Columns,
+    /// Added to the index: XGLM counts from 2.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub offset: u32,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { align: Align::Start, base: 10_000.0, scale: 1.0 }
+        Self { align: Align::Start, base: 10_000.0, scale: 1.0, columns: Columns::Alternate, offset: 0 }
     }
 }
 
@@ -65,6 +92,12 @@ impl Encoding for Config {
         }
         if self.scale != plain.scale {
             notes.push(format!("scale {}", self.scale));
+        }
+        if self.columns != plain.columns {
+            notes.push("halves".to_owned());
+        }
+        if self.offset != plain.offset {
+            notes.push(format!("from {}", self.offset));
         }
         if notes.is_empty() { "sinusoidal".to_owned() } else { format!("sinusoidal ({})", notes.join(", ")) }
     }
@@ -108,7 +141,14 @@ struct Sinusoidal {
 impl Sinusoidal {
     /// scale·p, (rows, T, D), computed in f64.
     fn table(&self, at: &Places, dtype: DType, device: &Device) -> Result<Tensor> {
-        let rates = inverse_wavelengths(self.config.base, self.d_model);
+        let half = self.d_model / 2;
+        let rates = match self.config.columns {
+            Columns::Alternate => inverse_wavelengths(self.config.base, self.d_model),
+            Columns::Halves => {
+                let last = half.saturating_sub(1).max(1) as f64;
+                (0..half).map(|j| self.config.base.powf(-(j as f64) / last)).collect()
+            }
+        };
         let mut values = Vec::with_capacity(at.ids().len() * self.d_model);
         for row in 0..at.n_rows() {
             let places = at.row(row);
@@ -117,10 +157,17 @@ impl Sinusoidal {
                 let index = match self.config.align {
                     Align::Start => f64::from(*place),
                     Align::End => end - f64::from(*place),
-                };
-                for rate in &rates {
-                    let (sin, cos) = (index * rate).sin_cos();
-                    values.extend([self.config.scale * sin, self.config.scale * cos]);
+                } + f64::from(self.config.offset);
+                let waves = rates.iter().map(|rate| (index * rate).sin_cos());
+                let scale = self.config.scale;
+                match self.config.columns {
+                    Columns::Alternate => {
+                        values.extend(waves.flat_map(|(sin, cos)| [scale * sin, scale * cos]))
+                    }
+                    Columns::Halves => {
+                        values.extend(waves.clone().map(|(sin, _)| scale * sin));
+                        values.extend(waves.map(|(_, cos)| scale * cos));
+                    }
                 }
             }
         }
@@ -200,7 +247,7 @@ mod tests {
     fn the_label_names_what_differs_from_the_paper() {
         assert_eq!(Config::default().label(), "sinusoidal");
         assert_eq!(Config { align: Align::End, ..Config::default() }.label(), "sinusoidal (end)");
-        let other = Config { align: Align::End, base: 100.0, scale: 0.5 };
+        let other = Config { align: Align::End, base: 100.0, scale: 0.5, ..Config::default() };
         assert_eq!(other.label(), "sinusoidal (end, base 100, scale 0.5)");
     }
 }

@@ -93,7 +93,8 @@ fn an_encoding_enters_where_it_says_and_nowhere_else() {
         let embeds = values(&position.embed(&x, &places).unwrap()) != values(&x);
         let rotates = values(&position.rotate(&q, &places).unwrap()) != values(&q);
         let biases =
-            !matches!(position.bias(&places, &places, DType::F64, &Device::Cpu).unwrap(), Bias::None);
+            !matches!(position.bias(&places, &places, DType::F64, &Device::Cpu).unwrap(), Bias::None)
+                || position.content_bias(&q, &q, (&places, &places)).unwrap().is_some();
         let entered = (embeds, rotates, biases);
         let expected = match info.enters {
             Enters::Nowhere => (false, false, false),
@@ -118,7 +119,19 @@ fn gradients_flow_through_every_encoding_to_its_input_and_its_parameters() {
             let embedded = position.embed(&x, &places).unwrap().sqr().unwrap().sum_all().unwrap();
             let weights = Tensor::arange(0f64, 96., &Device::Cpu).unwrap().reshape((2, 3, 2, 8)).unwrap();
             let turned = (position.rotate(&q, &places).unwrap() * weights).unwrap().sum_all().unwrap();
-            let grads = (embedded + turned).unwrap().backward().unwrap();
+            let mut sum = (embedded + turned).unwrap();
+            let biases = [
+                match position.bias(&places, &places, DType::F64, &Device::Cpu).unwrap() {
+                    Bias::None => None,
+                    Bias::Distance(bias) => Some(bias.values),
+                    Bias::Full(bias) => Some(bias),
+                },
+                position.content_bias(&q, &q, (&places, &places)).unwrap(),
+            ];
+            for bias in biases.into_iter().flatten() {
+                sum = (sum + bias.sin().unwrap().sum_all().unwrap()).unwrap();
+            }
+            let grads = sum.backward().unwrap();
             let all = parameters.vars().into_iter().chain([("x".into(), x), ("q".into(), q)]);
             for (name, var) in all {
                 let grad =
