@@ -26,6 +26,9 @@ pub struct Architecture {
     pub d_mlp: Option<usize>,
     /// What the MLP computes.
     pub mlp: Mlp,
+    /// Several MLPs, of which a router chooses some for each token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experts: Option<Experts>,
     /// Which normalisation.
     pub norm: Norm,
     /// ε inside the normalisation's square root.
@@ -34,12 +37,24 @@ pub struct Architecture {
     pub norm_placement: NormPlacement,
     /// How attention and MLP are added to the stream.
     pub residual: Residual,
+    /// Factor on what attention and MLP add (Granite).
+    #[serde(skip_serializing_if = "is_one")]
+    pub residual_scale: f64,
     /// Normalise the embeddings before the first block (BLOOM, BERT).
     pub embedding_norm: bool,
     /// Factor on the token embeddings (Vaswani et al. 2017 and Gemma: √D).
     pub embedding_scale: f64,
-    /// RMSNorm on each head's queries and keys before positions enter (Henry et al. 2020, Qwen3).
+    /// Normalise queries and keys before positions enter (Henry et al. 2020, Qwen3).
     pub qk_norm: bool,
+    /// How they are normalised: by default RMSNorm over each head.
+    #[serde(skip_serializing_if = "is_default")]
+    pub qk_norm_form: QkNorm,
+    /// Bound on queries, keys and values, right after their projection (MPT).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_qkv: Option<f64>,
+    /// Scores s become c·tanh(s/c) (Gemma 2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attention_softcap: Option<f64>,
     /// Factor on q·k. Default: 1/√K.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attention_scale: Option<f64>,
@@ -55,6 +70,12 @@ pub struct Architecture {
     pub head_bias: bool,
     /// The head's weight is the token embedding's.
     pub tie_embeddings: bool,
+    /// Factor on the logits (Granite, Cohere).
+    #[serde(skip_serializing_if = "is_one")]
+    pub logit_scale: f64,
+    /// Logits x become c·tanh(x/c) (Gemma 2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logit_softcap: Option<f64>,
     /// Dropout on the embeddings and on what each sublayer adds to the stream, in training.
     pub dropout: f64,
     /// Dropout on the attention pattern, in training.
@@ -75,13 +96,18 @@ impl Default for Architecture {
             head_dim: None,
             d_mlp: None,
             mlp: Mlp::Gelu,
+            experts: None,
             norm: Norm::Layer,
             norm_eps: 1e-5,
             norm_placement: NormPlacement::Pre,
             residual: Residual::Sequential,
+            residual_scale: 1.0,
             embedding_norm: false,
             embedding_scale: 1.0,
             qk_norm: false,
+            qk_norm_form: QkNorm::default(),
+            clip_qkv: None,
+            attention_softcap: None,
             attention_scale: None,
             qkv_bias: true,
             out_bias: true,
@@ -89,12 +115,65 @@ impl Default for Architecture {
             norm_bias: true,
             head_bias: false,
             tie_embeddings: false,
+            logit_scale: 1.0,
+            logit_softcap: None,
             dropout: 0.0,
             attention_dropout: 0.0,
             null_option: NullOption::None,
             init: Initialisation::Gpt2,
         }
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn is_one(value: &f64) -> bool {
+    *value == 1.0
+}
+
+/// How queries and keys are normalised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QkNorm {
+    /// Which normalisation.
+    pub norm: Norm,
+    /// What it is taken over.
+    pub over: Over,
+    /// Bias of a LayerNorm.
+    pub bias: bool,
+}
+
+impl Default for QkNorm {
+    fn default() -> Self {
+        Self { norm: Norm::Rms, over: Over::Head, bias: false }
+    }
+}
+
+/// What the normalisation of queries and keys is taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Over {
+    /// Each head, with one weight (K) for all heads (Qwen3, Phi).
+    Head,
+    /// Each head, with a weight of its own: (H, K) (Cohere, StableLM).
+    EachHead,
+    /// All heads together, with a weight (H·K) (OLMo 2, MPT).
+    AllHeads,
+}
+
+/// A mixture of experts in place of a block's MLP: router(x) gives a score for each expert, the `per_token` best
+/// compute, and their outputs are summed with the softmax of their scores (Jiang et al. 2024, arXiv 2401.04088).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Experts {
+    /// Number of experts.
+    pub count: usize,
+    /// How many compute for a token.
+    pub per_token: usize,
+    /// Bias of the router.
+    pub router_bias: bool,
 }
 
 /// The MLP of a block. `up`, `gate`: D → M; `down`: M → D.
@@ -115,12 +194,24 @@ pub enum Mlp {
     Swiglu,
     /// down(gelu(gate(x)) · up(x)), tanh form (Shazeer 2020).
     Geglu,
+    /// down(gelu(gate(x)) · up(x)), exact form (ModernBERT).
+    GegluErf,
+    /// down(relu(gate(x)) · up(x)) (Shazeer 2020).
+    Reglu,
+    /// down(u·σ(1.702·u)), u = up(x) (CLIP).
+    QuickGelu,
+    /// down(relu(up(x))²) (So et al. 2021).
+    ReluSquared,
+    /// down(tanh(up(x))).
+    Tanh,
+    /// down(g·σ(1.702·g)·(u + 1)), g = min(gate(x), 7), u = up(x) within ±7 (gpt-oss).
+    ClampedSwiglu,
 }
 
 impl Mlp {
     /// Whether a gate projection stands beside `up`.
     pub fn is_gated(self) -> bool {
-        matches!(self, Mlp::Swiglu | Mlp::Geglu)
+        matches!(self, Mlp::Swiglu | Mlp::Geglu | Mlp::GegluErf | Mlp::Reglu | Mlp::ClampedSwiglu)
     }
 }
 
@@ -159,6 +250,17 @@ pub enum NormPlacement {
     Post,
     /// x + norm(f(norm(x))), and once more before the head (Gemma 2).
     Sandwich,
+    /// x + norm(f(x)), and once more before the head (OLMo 2).
+    Output,
+    /// n + f(n), n = norm(x), and once more before the head (BLOOM's and Falcon's option).
+    Normed,
+}
+
+impl NormPlacement {
+    /// Whether a norm stands before the head.
+    pub fn ends_with_norm(self) -> bool {
+        self != Self::Post
+    }
 }
 
 /// How a block adds its two sublayers to the stream.
@@ -196,13 +298,80 @@ pub enum Mask {
     Bidirectional,
 }
 
+/// In what one block differs from the others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Layer {
+    /// Only keys at a distance below this are seen (Beltagy et al. 2020, Mistral).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<usize>,
+    /// An encoding for the queries, keys and scores of this block, in place of the model's, with its own tensors
+    /// `blocks.{l}.position.*`. The model's acts on the embeddings in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<PositionConfig>,
+    /// Factor on q·k, in place of the architecture's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attention_scale: Option<f64>,
+    /// Whether attention has its norm (ModernBERT's first block has none).
+    pub attention_norm: bool,
+}
+
+impl Default for Layer {
+    fn default() -> Self {
+        Self { window: None, position: None, attention_scale: None, attention_norm: true }
+    }
+}
+
+/// How narrower token embeddings come to the width of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Factorised {
+    /// Width E of the token embeddings.
+    pub width: usize,
+    /// Whether positions, segments and the embeddings' norm are of width E too, and the projection comes after them
+    /// (ALBERT, ELECTRA), or of width D, and it comes before (OPT).
+    pub projected_last: bool,
+    /// Bias of the projection.
+    pub bias: bool,
+}
+
+/// What stands between the last hidden state and the head: norm(f(x·W + b)) (BERT's prediction head).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeadTransform {
+    /// Its width, which the head reads.
+    pub width: usize,
+    /// Bias of the projection.
+    pub bias: bool,
+    /// The activation f, named as the MLP that has it.
+    pub activation: Option<Mlp>,
+    /// Whether the norm is there, of the architecture's kind.
+    pub norm: bool,
+    /// It belongs to the body: the final hidden states are what it gives (OPT).
+    pub of_body: bool,
+}
+
+/// How positions follow from the tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Counting {
+    /// 0, 1, 2, …
+    #[default]
+    All,
+    /// Padding has position 0, the other tokens 1, 2, 3, … (RoBERTa).
+    WithoutPadding {
+        /// The id of padding.
+        pad: u32,
+    },
+}
+
 /// A whole model: the architecture, and what the task or checkpoint decides.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
     /// Number of token ids V.
     pub vocab_size: usize,
-    /// Width of the head: V for a language model, the number of classes for a labeller.
+    /// Width of the head: V for a language model, the number of classes for a labeller, 0 for a body without head.
     pub n_outputs: usize,
     /// Longest token sequence that is promised to work; a learned position table is this long.
     pub max_len: usize,
@@ -210,8 +379,32 @@ pub struct ModelConfig {
     pub mask: Mask,
     /// The positional encoding.
     pub position: PositionConfig,
-    /// Everything else.
+    /// Everything else that a person chooses.
     pub architecture: Architecture,
+    /// What pretrained models have besides.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub details: Details,
+}
+
+/// What pretrained models have besides: nothing by default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Details {
+    /// In what each block differs from the architecture; empty if all are alike.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<Layer>,
+    /// Number of segment ids with an embedding (BERT's token types); 0: none.
+    pub segments: usize,
+    /// Token embeddings narrower than the stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub factorised: Option<Factorised>,
+    /// What stands before the head.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head_transform: Option<HeadTransform>,
+    /// The final norm is left out although the placement has one.
+    pub no_final_norm: bool,
+    /// How positions follow from the tokens.
+    pub counting: Counting,
 }
 
 /// A field of a model's configuration that cannot be.
@@ -280,16 +473,41 @@ impl Architecture {
             return refuse("norm_eps", format!("{} is not a positive number", self.norm_eps));
         }
         for (field, factor) in
-            [("embedding_scale", Some(self.embedding_scale)), ("attention_scale", self.attention_scale)]
+            [
+                ("embedding_scale", Some(self.embedding_scale)),
+                ("attention_scale", self.attention_scale),
+                ("residual_scale", Some(self.residual_scale)),
+                ("logit_scale", Some(self.logit_scale)),
+            ]
         {
             if factor.is_some_and(|f| !f.is_finite()) {
                 return refuse(field, "is not finite".to_string());
             }
         }
-        if self.residual != Residual::Sequential && self.norm_placement == NormPlacement::Post {
+        for (field, bound) in [
+            ("clip_qkv", self.clip_qkv),
+            ("attention_softcap", self.attention_softcap),
+            ("logit_softcap", self.logit_softcap),
+        ] {
+            if bound.is_some_and(|c| !(c.is_finite() && c > 0.0)) {
+                return refuse(field, "is not a finite number above 0".to_string());
+            }
+        }
+        if let Some(experts) = self.experts {
+            let Experts { count, per_token, .. } = experts;
+            if count == 0 || count > 1 << 16 || per_token == 0 || per_token > count {
+                let problem = format!("{per_token} of {count} experts cannot be chosen; at least one of them must");
+                return refuse("experts", problem);
+            }
+            if self.mlp == Mlp::None {
+                return refuse("experts", "experts are MLPs, and mlp is \"none\"".to_string());
+            }
+        }
+        let alone = matches!(self.norm_placement, NormPlacement::Post | NormPlacement::Output | NormPlacement::Normed);
+        if self.residual != Residual::Sequential && alone {
             return refuse(
                 "residual",
-                "a parallel block has no place for post-norm; use norm_placement = \"pre\" or \"sandwich\""
+                "a parallel block has no place for this norm; use norm_placement = \"pre\" or \"sandwich\""
                     .to_string(),
             );
         }
@@ -306,8 +524,9 @@ impl Architecture {
 impl ModelConfig {
     /// What a positional encoding may know of this model.
     pub fn position_shape(&self) -> attnlab_positions::Shape {
+        let narrow = self.details.factorised.filter(|factorised| factorised.projected_last);
         attnlab_positions::Shape {
-            d_model: self.architecture.d_model,
+            d_model: narrow.map_or(self.architecture.d_model, |factorised| factorised.width),
             n_heads: self.architecture.n_heads,
             head_dim: self.architecture.head_width(),
             max_len: self.max_len,
@@ -315,18 +534,56 @@ impl ModelConfig {
         }
     }
 
+    /// Width of what the head reads.
+    pub fn head_input(&self) -> usize {
+        self.details.head_transform.map_or(self.architecture.d_model, |transform| transform.width)
+    }
+
+    /// What block `layer` has of its own.
+    pub fn layer(&self, layer: usize) -> Layer {
+        self.details.layers.get(layer).cloned().unwrap_or_default()
+    }
+
     /// Refuses what no model can be built from.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.architecture.validate()?;
         let refuse = |field, problem| Err(ConfigError { field, problem });
-        for (field, value) in
-            [("vocab_size", self.vocab_size), ("n_outputs", self.n_outputs), ("max_len", self.max_len)]
-        {
+        let details = &self.details;
+        for (field, value) in [
+            ("vocab_size", self.vocab_size),
+            ("n_outputs", self.n_outputs.max(1)),
+            ("max_len", self.max_len),
+            ("segments", details.segments.max(1)),
+            ("factorised.width", details.factorised.map_or(1, |f| f.width)),
+            ("head_transform.width", details.head_transform.map_or(1, |t| t.width)),
+        ] {
             if value == 0 || value > 1 << 28 {
                 return refuse(field, format!("{value} is not between 1 and 268435456"));
             }
         }
-        if self.architecture.tie_embeddings && self.n_outputs != self.vocab_size {
+        let (layers, blocks) = (details.layers.len(), self.architecture.n_layers);
+        if layers != 0 && layers != blocks {
+            return refuse("layers", format!("{layers} layers are described of {blocks}"));
+        }
+        for (at, layer) in details.layers.iter().enumerate() {
+            if layer.window == Some(0) {
+                return refuse("layers", format!("layer {at}: a window of 0 hides every key"));
+            }
+            if let Some(position) = &layer.position {
+                position
+                    .validate(&self.position_shape())
+                    .map_err(|e| ConfigError { field: "layers", problem: format!("layer {at}: {e}") })?;
+            }
+        }
+        let read = self.head_input();
+        let embedded = details.factorised.map_or(self.architecture.d_model, |f| f.width);
+        if self.architecture.tie_embeddings && self.n_outputs != 0 && read != embedded {
+            return refuse(
+                "tie_embeddings",
+                format!("the head reads {read} numbers a token and the embedding has {embedded}; set it to false"),
+            );
+        }
+        if self.architecture.tie_embeddings && self.n_outputs != 0 && self.n_outputs != self.vocab_size {
             return refuse(
                 "tie_embeddings",
                 format!(

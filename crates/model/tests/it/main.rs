@@ -5,7 +5,7 @@ mod gradients;
 mod hooks;
 mod order;
 
-use attnlab_model::{Architecture, Initialisation, Mask, ModelConfig, Transformer};
+use attnlab_model::{Architecture, Details, Initialisation, Mask, ModelConfig, Transformer};
 use attnlab_ops::{Parameters, Streams};
 use attnlab_positions::PositionConfig;
 use candle_core::{DType, Device, Tensor};
@@ -19,7 +19,7 @@ fn small() -> Architecture {
 
 /// A model of 11 tokens and 5 outputs.
 fn config(architecture: Architecture, position: PositionConfig, mask: Mask) -> ModelConfig {
-    ModelConfig { vocab_size: 11, n_outputs: 5, max_len: 16, mask, position, architecture }
+    ModelConfig { vocab_size: 11, n_outputs: 5, max_len: 16, mask, position, architecture, details: Details::default() }
 }
 
 fn build(config: &ModelConfig, dtype: DType) -> (Transformer, Parameters) {
