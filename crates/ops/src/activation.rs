@@ -1,10 +1,13 @@
 //! Pointwise activations.
 //!
 //! ```text
-//! gelu      x σ(2u),  u = √(2/π) (x + 0.044715 x³)     as σ(2u) = (1 + tanh u) / 2
-//! gelu_erf  x (1 + erf(x/√2)) / 2
-//! silu      x σ(x)
-//! relu      max(x, 0)
+//! gelu          x σ(2u),  u = √(2/π) (x + 0.044715 x³)     as σ(2u) = (1 + tanh u) / 2
+//! gelu_erf      x (1 + erf(x/√2)) / 2
+//! silu          x σ(x)
+//! relu          max(x, 0)
+//! quick_gelu    x σ(1.702 x)
+//! relu_squared  max(x, 0)²
+//! tanh          tanh x
 //! ```
 //! The logistic form of GELU needs one exponential and keeps its precision where tanh → −1. Value and slope come from
 //! the same exponential: the forward pass of a training step computes both.
@@ -27,6 +30,12 @@ pub enum Activation {
     Silu,
     /// `max(x, 0)`; a NaN stays a NaN, and the gradient at 0 is 0.
     Relu,
+    /// `x / (1 + exp(−1.702x))`, the logistic approximation of GELU (Hendrycks & Gimpel, 2016; CLIP).
+    QuickGelu,
+    /// `max(x, 0)²` (So et al., 2021); a NaN stays a NaN.
+    ReluSquared,
+    /// `tanh x`.
+    Tanh,
 }
 
 /// `f(x)`, of any shape.
@@ -147,6 +156,8 @@ const GELU_CUBE: f64 = 0.044_715;
 const GELU_FLAT: f64 = 50.0;
 const SILU_FLAT: f64 = 1000.0;
 
+const QUICK_GELU: f64 = 1.702;
+
 /// x within ±bound; a NaN stays a NaN.
 #[inline(always)]
 fn clamped<T: Real>(x: T, bound: T) -> T {
@@ -161,6 +172,9 @@ impl Activation {
             Self::GeluErf => composed::gelu_erf(x),
             Self::Silu => composed::silu(x),
             Self::Relu => composed::relu(x),
+            Self::QuickGelu => composed::quick_gelu(x),
+            Self::ReluSquared => composed::relu_squared(x),
+            Self::Tanh => composed::tanh(x),
         }
     }
 
@@ -175,6 +189,12 @@ impl Activation {
             }
             Self::Silu => map(x, |x| x * sigmoid(x)),
             Self::Relu => map(x, |x| if x < T::ZERO { T::ZERO } else { x }),
+            Self::QuickGelu => {
+                let steep = T::real(QUICK_GELU);
+                map(x, |x| x * sigmoid(x * steep));
+            }
+            Self::ReluSquared => map(x, |x| if x < T::ZERO { T::ZERO } else { x * x }),
+            Self::Tanh => map(x, T::tanh),
         }
     }
 
@@ -219,6 +239,21 @@ impl Activation {
                 } else {
                     (x, x)
                 }
+            }),
+            Self::QuickGelu => {
+                let (steep, flat) = (T::real(QUICK_GELU), T::real(SILU_FLAT));
+                map2(x, slopes, |x| {
+                    let c = clamped(x, flat);
+                    let s = sigmoid(c * steep);
+                    (x * s, s + c * steep * s * (T::ONE - s))
+                });
+            }
+            Self::ReluSquared => {
+                map2(x, slopes, |x| if x <= T::ZERO { (T::ZERO, T::ZERO) } else { (x * x, x + x) })
+            }
+            Self::Tanh => map2(x, slopes, |x| {
+                let y = x.tanh();
+                (y, (T::ONE - y) * (T::ONE + y))
             }),
         }
     }

@@ -10,7 +10,7 @@ use crate::{IGNORE, OpsError, Result, RotaryLayout};
 use candle_core::{D, Tensor};
 use std::cell::Cell;
 
-pub use attention::{add_bias, attention, mask, pattern, raw_scores, weighted_values};
+pub use attention::{add_bias, attention, mask, pattern, raw_scores, softcap, weighted_values};
 
 thread_local! {
     static FORCED: Cell<bool> = const { Cell::new(false) };
@@ -84,6 +84,22 @@ pub fn silu(x: &Tensor) -> Result<Tensor> {
 /// `max(x, 0)`; a NaN stays a NaN.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
     x.lt(0.0)?.where_cond(&x.zeros_like()?, x)
+}
+
+/// `x / (1 + exp(−1.702x))` (Hendrycks & Gimpel, 2016).
+pub fn quick_gelu(x: &Tensor) -> Result<Tensor> {
+    x / ((x * -1.702)?.exp()? + 1.0)?
+}
+
+/// `max(x, 0)²`; a NaN stays a NaN.
+pub fn relu_squared(x: &Tensor) -> Result<Tensor> {
+    let positive = relu(x)?;
+    &positive * &positive
+}
+
+/// `tanh x`.
+pub fn tanh(x: &Tensor) -> Result<Tensor> {
+    x.tanh()
 }
 
 /// `x Wᵀ + b` with x `(…, In)`, weight `(Out, In)`, bias `(Out)`.

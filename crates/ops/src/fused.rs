@@ -200,6 +200,11 @@ pub(crate) fn takes_any_inputs() -> bool {
     tape::is_recording() || WITHOUT_GRADIENTS.get()
 }
 
+/// Whether somebody may ask for the gradients of what is computed from `inputs` now.
+pub(crate) fn records_gradients(inputs: &[&Tensor]) -> bool {
+    tape::is_recording() || !WITHOUT_GRADIENTS.get() && inputs.iter().any(|x| x.track_op())
+}
+
 /// What has been computed as a tensor whose history no graph knows; a variable if a backward pass will follow, so that
 /// Candle tracks what follows from it.
 pub(crate) fn computed<T: Real>(y: Vec<T>, shape: Shape, device: &Device, keep: bool) -> Result<Tensor> {

@@ -23,6 +23,7 @@ pub(crate) trait Real: WithDType + Lanes + Neg<Output = Self> + Default {
     fn exp2(self, fused: impl Fn(Self, Self, Self) -> Self) -> Self;
     fn log2(self) -> Self;
     fn erf(self) -> Self;
+    fn tanh(self) -> Self;
     fn sqrt(self) -> Self;
     /// A packed weight of f32, if that is the type.
     fn packed(weight: &PackedWeight<f32>) -> Option<&PackedWeight<Self>>;
@@ -37,7 +38,7 @@ pub(crate) trait Real: WithDType + Lanes + Neg<Output = Self> + Default {
 }
 
 macro_rules! real {
-    ($t:ty, $dtype:ident, $packed:expr, $exp:path, $exp2:expr, $erf:path) => {
+    ($t:ty, $dtype:ident, $packed:expr, $exp:path, $exp2:expr, $erf:path, $tanh:path) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -65,6 +66,10 @@ macro_rules! real {
             #[inline(always)]
             fn erf(self) -> Self {
                 $erf(self)
+            }
+            #[inline(always)]
+            fn tanh(self) -> Self {
+                $tanh(self)
             }
             #[inline(always)]
             fn sqrt(self) -> Self {
@@ -105,5 +110,5 @@ macro_rules! real {
     };
 }
 
-real!(f32, F32, Some, vector::exp, vector::exp2, vector::erf);
-real!(f64, F64, |_| None, f64::exp, |x: f64, _| x.exp2(), candle_core::cpu::erf::erf_f64);
+real!(f32, F32, Some, vector::exp, vector::exp2, vector::erf, vector::tanh);
+real!(f64, F64, |_| None, f64::exp, |x: f64, _| x.exp2(), candle_core::cpu::erf::erf_f64, f64::tanh);

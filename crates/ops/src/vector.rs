@@ -1,4 +1,4 @@
-//! exp and erf in f32 without branches, and reductions in a fixed order.
+//! exp, erf and tanh in f32 without branches, and reductions in a fixed order.
 //!
 //! The functions consist of arithmetic and selections only, so that a loop over a slice becomes
 //! vector code. Comparisons are written so that a NaN falls through to the arithmetic and comes out
@@ -159,6 +159,23 @@ pub(crate) fn erf(x: f32) -> f32 {
     if a < 0.921_875 { near } else { far }
 }
 
+/// tanh x within 3 units in the last place: the polynomial of Cephes (Moshier) near zero, `1 − 2 / (e²ˣ + 1)` beyond.
+#[inline(always)]
+pub(crate) fn tanh(x: f32) -> f32 {
+    let a = x.abs();
+    // Past 10 the result rounds to 1, and the powers of an infinity must not become NaN.
+    let a = if a > 10.0 { 10.0 } else { a };
+    let s = a * a;
+    let p = -5.704_988_6e-3;
+    let p = p * s + 2.063_908_9e-2;
+    let p = p * s - 5.373_971_5e-2;
+    let p = p * s + 1.333_144_2e-1;
+    let p = p * s - 3.333_328e-1;
+    let near = p * s * x + x;
+    let far = (1.0 - 2.0 / (exp(a + a) + 1.0)).copysign(x);
+    if a < 0.625 { near } else { far }
+}
+
 /// Lanes of a reduction: two AVX2 registers of f32, one of AVX-512.
 const LANES: usize = 16;
 
@@ -300,6 +317,14 @@ mod tests {
         let exact = candle_core::cpu::erf::erf_f64;
         let error = worst(-5.0, 5.0, erf, exact).max(worst(-1e-3, 1e-3, erf, exact));
         assert!(error <= 3.0, "{error}");
+    }
+
+    #[test]
+    fn tanh_is_within_three_units_in_the_last_place() {
+        let error = worst(-11.0, 11.0, tanh, f64::tanh).max(worst(-1e-3, 1e-3, tanh, f64::tanh));
+        assert!(error <= 3.0, "{error}");
+        assert!(tanh(f32::NAN).is_nan());
+        assert_eq!((tanh(f32::INFINITY), tanh(-1e30), tanh(0.0)), (1.0, -1.0, 0.0));
     }
 
     #[test]

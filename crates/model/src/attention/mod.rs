@@ -92,6 +92,7 @@ impl Attention {
                 scale: a.attention_scale.unwrap_or(1.0 / (k as f64).sqrt()),
                 causal: config.mask == Mask::Causal,
                 window: None,
+                softcap: None,
             },
             query: inward(n_heads, "q")?,
             key: inward(n_kv_heads, "k")?,

@@ -13,7 +13,7 @@ const SIZES: [(usize, usize); 3] = [(4, 64), (1, 256), (1, 2048)];
 
 pub(crate) fn bench(criterion: &mut Criterion) {
     let scale = (HEAD_WIDTH as f64).powf(-0.5);
-    let causal = AttentionSpec { scale, causal: true, window: None };
+    let causal = AttentionSpec { scale, causal: true, window: None, softcap: None };
     let windowed = AttentionSpec { window: Some(WINDOW), ..causal };
     let full = AttentionSpec { causal: false, ..causal };
     let cases = [

@@ -105,6 +105,17 @@ pub(crate) fn check(
         }
         .into());
     }
+    if let Some(cap) = spec.softcap
+        && !(cap.is_finite() && cap > 0.0)
+    {
+        return Err(OpsError::Value {
+            op: "attention",
+            argument: "softcap",
+            found: cap.to_string(),
+            expected: "finite and above 0, or none".into(),
+        }
+        .into());
+    }
     if let Some(bias) = extras.bias {
         bias.check(h, tq, k.dim(1)?, spec)?;
     }

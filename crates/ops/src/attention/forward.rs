@@ -43,6 +43,8 @@ vectorised! {
         let [fold_in, ..] = fold_in.take(1, [Lanes::ZERO; ROWS]) else { return };
         let table = scratch.tables[0].take(diagonals.len(), T::ZERO);
         let scale = T::real(spec.scale * LOG2_E);
+        // To base 2, as the scores are.
+        let cap = spec.softcap.map(|cap| (T::real(cap * LOG2_E), T::real(1.0 / (cap * LOG2_E))));
         let kept = T::real(operands.dropout.map_or(1.0, |dropout| dropout.factor()));
         for batch in 0..b {
             for group in 0..g {
@@ -66,6 +68,9 @@ vectorised! {
                             let to = &mut strip[at];
                             let keys = &keys[block * across..(block + 1) * across];
                             score::<T, S>(queries, keys, to);
+                            if let Some((cap, share)) = cap {
+                                each_row!(ROWS, ROW => to[ROW] = to[ROW].map(|_, s| cap * (s * share).tanh()));
+                            }
                             if bias.is_some() {
                                 for (r, to) in to.iter_mut().enumerate() {
                                     diagonals.add(table, first + r, block, to);

@@ -1,7 +1,7 @@
 //! Scaled dot-product attention (Vaswani et al., 2017) that never holds the pattern.
 //!
 //! ```text
-//! s_ij = scale · q_i · k_j + bias[h, i − j]           for the keys j visible to query i
+//! s_ij = cap(scale · q_i · k_j) + bias[h, i − j]      for the keys j visible to query i; cap x = x, or c tanh(x/c)
 //! p_ij = exp(s_ij) / (Σ_j exp(s_ij) + exp(null_h))    the last term if there is a null option
 //! o_i  = Σ_j m_ij p_ij v_j / (1 − p)                  m from dropout, or 1 and p = 0
 //! ```
@@ -22,7 +22,7 @@ mod scratch;
 mod sight;
 mod spec;
 
-use crate::fused::{Fused, Kept, Sinks, View, apply, takes_any_inputs, views};
+use crate::fused::{Fused, Kept, Sinks, View, apply, records_gradients, takes_any_inputs, views};
 use crate::host::{Host, is_fusable, with_rows};
 use crate::real::Real;
 use crate::{Result, composed, memory};
@@ -44,7 +44,8 @@ pub use spec::AttentionSpec;
 /// Operands may be views of a wider tensor as long as the last dimension is contiguous.
 ///
 /// The bias and the logits of a null option get their gradients too. Candle's autograd has no room for them beside q,
-/// k and v: outside a [`crate::Tape`] the [`composed`] form runs instead, which holds the scores.
+/// k and v: outside a [`crate::Tape`] the [`composed`] form runs instead, which holds the scores. So it does where
+/// gradients are recorded and scores are capped.
 ///
 /// A NaN or an infinity comes out in every row that sees it and in no other; the composed form lets those of v reach
 /// every row.
@@ -62,7 +63,9 @@ pub fn attention(
     };
     let tables = [extras.bias.map(|bias| &bias.values), logits];
     let learned = tables.iter().flatten().any(|table| table.track_op());
-    if !is_fusable(q) || learned && !takes_any_inputs() {
+    // The kernels know no slope of the cap.
+    let bent = spec.softcap.is_some() && records_gradients(&[q, k, v]);
+    if !is_fusable(q) || bent || learned && !takes_any_inputs() {
         return composed::attention(q, k, v, extras, spec);
     }
     let table = |table: &Tensor| table.to_dtype(q.dtype())?.contiguous();

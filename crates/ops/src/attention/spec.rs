@@ -1,6 +1,6 @@
 //! Which keys a query sees.
 
-/// Which keys a query sees, and the scale of the scores.
+/// Which keys a query sees, and what the scores are made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttentionSpec {
     /// The factor on q · k, usually 1/√K.
@@ -9,6 +9,9 @@ pub struct AttentionSpec {
     pub causal: bool,
     /// Only distances below the window: i − j < w, and |i − j| < w when not causal.
     pub window: Option<usize>,
+    /// Scores are bent into ±cap before bias and mask, `s = cap · tanh(scale · q·k / cap)` (Gemma 2; Riviere et al.,
+    /// 2024). It must be finite and above zero.
+    pub softcap: Option<f64>,
 }
 
 impl AttentionSpec {

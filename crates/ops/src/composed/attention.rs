@@ -12,6 +12,14 @@ pub fn raw_scores(q: &Tensor, k: &Tensor, scale: f64) -> Result<Tensor> {
     queries.matmul(&keys.t()?)? * scale
 }
 
+/// `cap · tanh(scores / cap)` if the spec has a cap, else the scores themselves.
+pub fn softcap(scores: &Tensor, spec: &AttentionSpec) -> Result<Tensor> {
+    match spec.softcap {
+        Some(cap) => (scores / cap)?.tanh()? * cap,
+        None => Ok(scores.clone()),
+    }
+}
+
 /// Adds `values[h, (i − j) − first]` to scores `(B, H, Tq, Tk)`, with i the row + (Tk − Tq) and
 /// j the column. Distances that `spec` hides need no value in the table.
 pub fn add_bias(scores: &Tensor, bias: Option<&DistanceBias>, spec: &AttentionSpec) -> Result<Tensor> {
@@ -84,8 +92,8 @@ pub fn pattern(scores: &Tensor, null: Option<Null<'_>>) -> Result<Tensor> {
     exp.broadcast_div(&sum)
 }
 
-/// `softmax(mask(scale · q kᵀ + bias)) v`: `(B, Tq, H, K)` (Vaswani et al., 2017), with a null option and dropout if
-/// they are asked for.
+/// `softmax(mask(scale · q kᵀ + bias)) v`: `(B, Tq, H, K)` (Vaswani et al., 2017), with a soft cap, a null option and
+/// dropout if they are asked for.
 pub fn attention(
     q: &Tensor,
     k: &Tensor,
@@ -95,7 +103,7 @@ pub fn attention(
 ) -> Result<Tensor> {
     check(q, k, v, extras, spec)?;
     let scores = raw_scores(q, k, spec.scale)?; // (B, H, Tq, Tk)
-    let scores = add_bias(&scores, extras.bias, spec)?;
+    let scores = add_bias(&softcap(&scores, spec)?, extras.bias, spec)?;
     let mut pattern = pattern(&mask(&scores, spec)?, extras.null)?;
     if let Some(dropout) = extras.dropout {
         pattern = (&pattern * dropout.factors(pattern.dims4()?, pattern.dtype(), pattern.device())?)?;

@@ -34,7 +34,7 @@ fn specs() -> Vec<AttentionSpec> {
     let mut specs = Vec::new();
     for causal in [false, true] {
         for window in [None, Some(1), Some(3), Some(100)] {
-            specs.push(AttentionSpec { scale: 0.4, causal, window });
+            specs.push(AttentionSpec { scale: 0.4, causal, window, softcap: None });
         }
     }
     specs
@@ -64,6 +64,55 @@ fn attention_equals_its_composed_form_for_every_shape_and_mask() {
 }
 
 #[test]
+fn attention_with_capped_scores_equals_its_composed_form() {
+    // Caps among the scores, so that some are bent hard.
+    for (case, cap) in CASES.iter().zip([0.3, 0.5, 1.0, 2.0, 5.0, 50.0, 0.7, 1e4]) {
+        for spec in specs() {
+            let spec = AttentionSpec { softcap: Some(cap), ..spec };
+            let bias = DistanceBias { values: random("bias", &[case.h, 200]), first: -100 };
+            let null = random("null", &[case.h]);
+            let x = inputs(case);
+            let like =
+                |x: &Tensor| DistanceBias { values: bias.values.to_dtype(x.dtype()).unwrap(), first: -100 };
+            let name = format!("attention with capped scores {}×{} {spec:?}", case.tq, case.tk);
+            check(
+                &name,
+                &|x| {
+                    let (bias, null) = (like(&x[0]), null.to_dtype(x[0].dtype())?);
+                    let extras =
+                        Extras { bias: Some(&bias), null: Some(Null::Learned(&null)), dropout: None };
+                    attention(&x[0], &x[1], &x[2], &extras, &spec)
+                },
+                &|x| {
+                    let extras =
+                        Extras { bias: Some(&bias), null: Some(Null::Learned(&null)), dropout: None };
+                    composed::attention(&x[0], &x[1], &x[2], &extras, &spec)
+                },
+                &x,
+            );
+            // `check` records gradients, and so runs the composed form: here the fused one does.
+            let expected = composed::attention(&x[0], &x[1], &x[2], &NONE, &spec).unwrap();
+            for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
+                let x: Vec<Tensor> = x.iter().map(|x| x.to_dtype(dtype).unwrap()).collect();
+                let fused = attention(&x[0], &x[1], &x[2], &NONE, &spec).unwrap();
+                let error = difference(&fused, &expected);
+                assert!(error <= tolerance, "{name} {dtype:?}: off by {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cap_that_is_none_is_refused() {
+    let x = inputs(&CASES[0]);
+    for cap in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let spec = AttentionSpec { scale: 1.0, causal: true, window: None, softcap: Some(cap) };
+        let error = attention(&x[0], &x[1], &x[2], &NONE, &spec).unwrap_err().to_string();
+        assert!(error.contains("softcap"), "{error}");
+    }
+}
+
+#[test]
 fn attention_with_a_distance_bias_equals_its_composed_form() {
     for case in &CASES[1..7] {
         for spec in specs() {
@@ -85,7 +134,7 @@ fn attention_with_a_distance_bias_equals_its_composed_form() {
 
 #[test]
 fn a_causal_bias_needs_no_value_for_the_future() {
-    let spec = AttentionSpec { scale: 1.0, causal: true, window: None };
+    let spec = AttentionSpec { scale: 1.0, causal: true, window: None, softcap: None };
     let x = inputs(&CASES[2]);
     let slope = Tensor::arange(0f64, 17.0, &CPU).unwrap().neg().unwrap();
     let values = Tensor::stack(&[&slope, &slope, &slope, &slope], 0).unwrap();
@@ -100,7 +149,7 @@ fn a_causal_bias_needs_no_value_for_the_future() {
 
 #[test]
 fn attention_reads_slices_of_one_wide_tensor() {
-    let spec = AttentionSpec { scale: 0.5, causal: true, window: None };
+    let spec = AttentionSpec { scale: 0.5, causal: true, window: None, softcap: None };
     let wide = random("qkv", &[2, 19, 4, 24]);
     let part = |x: &Tensor, i: usize| x.narrow(3, 8 * i, 8);
     check(
@@ -127,7 +176,7 @@ fn attention_reads_slices_of_one_wide_tensor() {
 
 #[test]
 fn the_gradient_of_a_broadcast_sum_arrives() {
-    let spec = AttentionSpec { scale: 0.5, causal: false, window: None };
+    let spec = AttentionSpec { scale: 0.5, causal: false, window: None, softcap: None };
     let x: Vec<Var> = inputs(&CASES[1]).iter().map(|x| Var::from_tensor(x).unwrap()).collect();
     // `sum` hands back a gradient whose strides are zero.
     let y = attention(&x[0], &x[1], &x[2], &NONE, &spec).unwrap().sum_all().unwrap();
@@ -141,7 +190,7 @@ fn the_gradient_of_a_broadcast_sum_arrives() {
 
 #[test]
 fn queries_without_a_visible_key_give_zeros_and_zero_gradients() {
-    let spec = AttentionSpec { scale: 1.0, causal: true, window: None };
+    let spec = AttentionSpec { scale: 1.0, causal: true, window: None, softcap: None };
     let x: Vec<Var> = inputs(&CASES[6]).iter().map(|x| Var::from_tensor(x).unwrap()).collect();
     let y = attention(&x[0], &x[1], &x[2], &NONE, &spec).unwrap();
     assert!(values(&y.narrow(1, 0, 5).unwrap()).iter().all(|&y| y == 0.0));
@@ -156,7 +205,7 @@ fn queries_without_a_visible_key_give_zeros_and_zero_gradients() {
 
 #[test]
 fn a_bias_of_minus_infinity_hides_keys_in_both_passes() {
-    let spec = AttentionSpec { scale: 1.0, causal: false, window: None };
+    let spec = AttentionSpec { scale: 1.0, causal: false, window: None, softcap: None };
     let x: Vec<Var> = inputs(&CASES[1]).iter().map(|x| Var::from_tensor(x).unwrap()).collect();
     let values_ = Tensor::full(f64::NEG_INFINITY, (2, 9), &CPU).unwrap();
     let bias = DistanceBias { values: values_, first: -4 };
@@ -170,7 +219,7 @@ fn a_bias_of_minus_infinity_hides_keys_in_both_passes() {
 
 #[test]
 fn a_nan_in_a_query_stays_in_its_row() {
-    let spec = AttentionSpec { scale: 1.0, causal: true, window: None };
+    let spec = AttentionSpec { scale: 1.0, causal: true, window: None, softcap: None };
     let x = inputs(&Case { b: 1, tq: 20, tk: 20, h: 1, g: 1, k: 4 });
     let mut q = values(&x[0]);
     q[7 * 4] = f64::NAN;
@@ -186,7 +235,7 @@ fn a_nan_in_a_query_stays_in_its_row() {
 
 #[test]
 fn a_sequence_gets_the_same_bits_alone_and_in_a_batch() {
-    let spec = AttentionSpec { scale: 0.3, causal: true, window: Some(9) };
+    let spec = AttentionSpec { scale: 0.3, causal: true, window: Some(9), softcap: None };
     let case = Case { b: 3, tq: 21, tk: 21, h: 2, g: 1, k: 8 };
     let x: Vec<Tensor> = inputs(&case).iter().map(|x| x.to_dtype(DType::F32).unwrap()).collect();
     let whole = attention(&x[0], &x[1], &x[2], &NONE, &spec).unwrap();
@@ -199,7 +248,7 @@ fn a_sequence_gets_the_same_bits_alone_and_in_a_batch() {
 
 #[test]
 fn arguments_that_do_not_fit_are_refused() {
-    let spec = AttentionSpec { scale: 1.0, causal: true, window: None };
+    let spec = AttentionSpec { scale: 1.0, causal: true, window: None, softcap: None };
     let q = random("q", &[2, 3, 4, 5]);
     let k = random("k", &[2, 3, 3, 5]);
     assert!(attention(&q, &k, &k, &NONE, &spec).is_err());
@@ -287,7 +336,7 @@ fn all_features_crossed_equal_the_composed_form_and_finite_differences() {
             }
         }
     }
-    let spec = AttentionSpec { scale: 0.25, causal: true, window: None };
+    let spec = AttentionSpec { scale: 0.25, causal: true, window: None, softcap: None };
     for null in [None, Some(Table::Learned)] {
         let (error, name) = crossed(&ODD[8], &spec, Table::Learned, null, 0.1);
         if error > worst.0 {
@@ -329,7 +378,7 @@ fn crossed(case: &Case, spec: &AttentionSpec, bias: Table, null: Option<Table>, 
 
 #[test]
 fn a_null_option_takes_its_share_of_the_pattern() {
-    let spec = AttentionSpec { scale: 1.0, causal: true, window: None };
+    let spec = AttentionSpec { scale: 1.0, causal: true, window: None, softcap: None };
     // One key of value 1 and score 0 against a logit of ln 3.
     let x = Tensor::zeros((1, 1, 1, 1), DType::F32, &CPU).unwrap();
     let one = Tensor::ones((1, 1, 1, 1), DType::F32, &CPU).unwrap();
@@ -353,9 +402,9 @@ fn what_is_not_finite_comes_out_in_every_row_that_sees_it_and_in_no_other() {
     let case = Case { b: 1, tq: 40, tk: 40, h: 1, g: 1, k: 4 };
     let clean = inputs(&case);
     for spec in [
-        AttentionSpec { scale: 1.0, causal: true, window: None },
-        AttentionSpec { scale: 1.0, causal: true, window: Some(9) },
-        AttentionSpec { scale: 1.0, causal: false, window: Some(5) },
+        AttentionSpec { scale: 1.0, causal: true, window: None, softcap: None },
+        AttentionSpec { scale: 1.0, causal: true, window: Some(9), softcap: None },
+        AttentionSpec { scale: 1.0, causal: false, window: Some(5), softcap: None },
     ] {
         for (which, bad) in
             [(0, f64::NAN), (1, f64::NAN), (1, f64::INFINITY), (2, f64::NAN), (2, f64::INFINITY)]

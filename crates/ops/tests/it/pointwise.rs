@@ -8,14 +8,25 @@ use candle_core::{DType, Tensor, Var};
 
 type Function = fn(&Tensor) -> Result<Tensor>;
 
-const ACTIVATIONS: [(&str, Function, Function); 4] = [
+const ACTIVATIONS: [(&str, Function, Function); 7] = [
     ("gelu", |x| activate(x, Activation::Gelu), composed::gelu),
     ("gelu_erf", |x| activate(x, Activation::GeluErf), composed::gelu_erf),
     ("silu", |x| activate(x, Activation::Silu), composed::silu),
     ("relu", |x| activate(x, Activation::Relu), composed::relu),
+    ("quick_gelu", |x| activate(x, Activation::QuickGelu), composed::quick_gelu),
+    ("relu_squared", |x| activate(x, Activation::ReluSquared), composed::relu_squared),
+    ("tanh", |x| activate(x, Activation::Tanh), composed::tanh),
 ];
 
-const KINDS: [Activation; 4] = [Activation::Gelu, Activation::GeluErf, Activation::Silu, Activation::Relu];
+const KINDS: [Activation; 7] = [
+    Activation::Gelu,
+    Activation::GeluErf,
+    Activation::Silu,
+    Activation::Relu,
+    Activation::QuickGelu,
+    Activation::ReluSquared,
+    Activation::Tanh,
+];
 
 #[test]
 fn activations_equal_their_composed_forms() {
@@ -67,7 +78,7 @@ fn training_and_evaluation_compute_the_same_bits() {
 #[test]
 fn activations_pass_nan_and_infinity() {
     let x = Tensor::new(&[f32::NAN, f32::INFINITY, 50.0, -50.0, 0.0], &CPU).unwrap();
-    for (name, fused, _) in ACTIVATIONS {
+    for (name, fused, _) in &ACTIVATIONS[..5] {
         let var = Var::from_tensor(&x).unwrap();
         let y = fused(&var).unwrap();
         let got = values(&y);
@@ -90,7 +101,7 @@ fn slopes_are_flat_far_out_and_never_hide_a_nan() {
     let inputs = [low, f32::MIN, -1e20, -1e3, 1e3, 1e20, f32::MAX, high, f32::NAN];
     for dtype in [DType::F32, DType::F64] {
         let x = Tensor::new(&inputs, &CPU).unwrap().to_dtype(dtype).unwrap();
-        for (name, fused, _) in ACTIVATIONS {
+        for (name, fused, _) in &ACTIVATIONS[..5] {
             let var = Var::from_tensor(&x).unwrap();
             // Σ y is not a number; the slopes do not depend on it.
             let grads = fused(&var).unwrap().sum_all().unwrap().backward().unwrap();
@@ -98,6 +109,24 @@ fn slopes_are_flat_far_out_and_never_hide_a_nan() {
             assert_eq!(slope[..8], [0., 0., 0., 0., 1., 1., 1., 1.], "{name} {dtype:?}");
             assert!(slope[8].is_nan(), "{name} {dtype:?}");
         }
+    }
+}
+
+#[test]
+fn a_squared_and_a_bounded_activation_have_their_limits() {
+    let x = Tensor::new(&[f32::NAN, f32::NEG_INFINITY, -1e30, 0.0, 1e3, f32::INFINITY], &CPU).unwrap();
+    let (inf, nan) = (f64::INFINITY, f64::NAN);
+    for (kind, value, slope) in [
+        (Activation::ReluSquared, [nan, 0., 0., 0., 1e6, inf], [nan, 0., 0., 0., 2e3, inf]),
+        (Activation::Tanh, [nan, -1., -1., 0., 1., 1.], [nan, 0., 0., 1., 0., 0.]),
+    ] {
+        let var = Var::from_tensor(&x).unwrap();
+        let y = activate(&var, kind).unwrap();
+        let grads = y.sum_all().unwrap().backward().unwrap();
+        let slopes = values(grads.get(&var).unwrap());
+        assert_eq!(values(&y)[1..], value[1..], "{kind:?}");
+        assert_eq!(slopes[1..], slope[1..], "{kind:?}");
+        assert!(values(&y)[0].is_nan() && slopes[0].is_nan(), "{kind:?}");
     }
 }
 

@@ -107,7 +107,7 @@ fn candles_own_operations_may_stand_anywhere_between() {
 fn attention_between_reshapes() {
     let (parameters, p) = parameters(&[&[8, 4], &[4, 4], &[4, 4], &[8, 8]]);
     let x = random("x", &[2, 5, 4]);
-    let spec = AttentionSpec { scale: 0.5, causal: true, window: None };
+    let spec = AttentionSpec { scale: 0.5, causal: true, window: None, softcap: None };
     agree(&parameters, &|| {
         let q = ops::reshape(&ops::linear(&x, &p[0], None)?, (2, 5, 4, 2))?;
         let k = ops::reshape(&ops::linear(&x, &p[1], None)?, (2, 5, 2, 2))?;
