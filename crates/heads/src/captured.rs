@@ -56,7 +56,8 @@ mod tests {
         let previous = [[1f32, 0., 0.], [1., 0., 0.], [0., 1., 0.]];
         let current = [[1f32, 0., 0.], [0., 1., 0.], [0., 0., 1.]];
         let pattern = Tensor::new(&[[previous, current]], &Device::Cpu).unwrap();
-        let anatomy = Anatomy { n_layers: 2, n_heads: 2, n_kv_heads: 2, absent: vec![] };
+        let anatomy =
+            Anatomy { n_layers: 2, n_heads: 2, n_kv_heads: 2, absent: vec![], absent_points: vec![] };
         let specs = [
             HookSpec::capture("blocks.0.attn.hook_pattern").heads([1]).rows([2]),
             HookSpec::capture("blocks.1.attn.hook_pattern"),

@@ -11,7 +11,7 @@
 //! ```
 //! use attnlab_hooks::{Anatomy, HookSpec, Plan};
 //!
-//! let anatomy = Anatomy { n_layers: 2, n_heads: 4, n_kv_heads: 4, absent: vec![] };
+//! let anatomy = Anatomy { n_layers: 2, n_heads: 4, n_kv_heads: 4, absent: vec![], absent_points: vec![] };
 //! let plan = Plan::resolve(&[HookSpec::capture("blocks.*.attn.hook_pattern").heads([0, 3])], &anatomy)?;
 //! assert_eq!(plan.capture().points().count(), 2);
 //! assert!(plan.finish().is_err(), "no model has run");

@@ -21,6 +21,8 @@ pub struct Anatomy {
     pub n_kv_heads: usize,
     /// Sites this model never fires (RotQ without a rotating encoding, ResidMid in a parallel block).
     pub absent: Vec<Site>,
+    /// Points it never fires, of sites that other blocks do (RotQ of a block without positions).
+    pub absent_points: Vec<Point>,
 }
 
 /// What to do at a point.
@@ -107,6 +109,9 @@ impl HookSpec {
             return Err(HookError::BadChange { name: name(), change: change.name(), why });
         }
         let points = pattern.points(anatomy.n_layers)?;
+        if let Some(point) = points.iter().find(|point| anatomy.absent_points.contains(point)) {
+            return Err(HookError::Absent { name: point.to_string(), why: site.absent_because() });
+        }
         if points.is_empty() {
             return Err(HookError::Absent { name: name(), why: "it has no blocks" });
         }
@@ -190,7 +195,13 @@ mod tests {
     use crate::observer::observe;
 
     fn anatomy() -> Anatomy {
-        Anatomy { n_layers: 3, n_heads: 4, n_kv_heads: 2, absent: vec![Site::RotQ, Site::ResidMid] }
+        Anatomy {
+            n_layers: 3,
+            n_heads: 4,
+            n_kv_heads: 2,
+            absent: vec![Site::RotQ, Site::ResidMid],
+            absent_points: vec![Point::block(Site::RotK, 1)],
+        }
     }
 
     fn refused(spec: HookSpec) -> String {
@@ -212,6 +223,8 @@ mod tests {
     fn a_point_the_model_cannot_fire_is_refused_with_the_reason() {
         assert!(refused(HookSpec::capture("blocks.0.attn.hook_rot_q")).contains("does not rotate"));
         assert!(refused(HookSpec::capture("blocks.*.hook_resid_mid")).contains("in parallel"));
+        assert!(refused(HookSpec::capture("blocks.*.attn.hook_rot_k")).contains("blocks.1.attn.hook_rot_k"));
+        assert!(Plan::resolve(&[HookSpec::capture("blocks.{0,2}.attn.hook_rot_k")], &anatomy()).is_ok());
         let empty = Anatomy { n_layers: 0, ..anatomy() };
         assert!(Plan::resolve(&[HookSpec::capture("blocks.*.attn.hook_z")], &empty).is_err());
     }

@@ -2,19 +2,21 @@
 
 use attnlab_hooks::{Observer, Point, Site, observe};
 use attnlab_ops as ops;
-use attnlab_positions::{Places, Position};
+use attnlab_positions::Position;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
-use crate::attention::Attention;
+use crate::attention::{Attention, Where};
+use crate::cache::LayerCache;
 use crate::config::{ModelConfig, NormPlacement, Residual};
 use crate::dropout::{self, Dropout};
 use crate::error::Result;
+use crate::experts::Mixture;
 use crate::mlp::MultiLayerPerceptron;
 use crate::norm::Normalise;
 
-/// The norms around one sublayer f, by placement:
-/// pre: x + f(n(x)); post: n(x + f(x)); sandwich: x + m(f(n(x))).
+/// The norms n, m around one sublayer f, by placement:
+/// pre: x + f(n(x)); post: n(x + f(x)); sandwich: x + m(f(n(x))); output: x + m(f(x)); normed: n(x) + f(n(x)).
 struct Norms {
     placement: NormPlacement,
     norm: Normalise,
@@ -24,18 +26,20 @@ struct Norms {
 impl Norms {
     fn new(config: &ModelConfig, name: &str, vb: &VarBuilder) -> Result<Self> {
         let a = &config.architecture;
-        let after = match a.norm_placement {
-            NormPlacement::Sandwich => Some(Normalise::new(a.d_model, a, vb.pp(format!("{name}_post")))?),
-            NormPlacement::Pre | NormPlacement::Post => None,
+        let norm = |name: &str| Normalise::new(a.d_model, a, vb.pp(name));
+        let (before, after) = match a.norm_placement {
+            NormPlacement::Pre | NormPlacement::Post | NormPlacement::Normed => (norm(name)?, None),
+            NormPlacement::Sandwich => (norm(name)?, Some(norm(&format!("{name}_post"))?)),
+            NormPlacement::Output => (Normalise::Nothing, Some(norm(&format!("{name}_post"))?)),
         };
-        Ok(Self { placement: a.norm_placement, norm: Normalise::new(a.d_model, a, vb.pp(name))?, after })
+        Ok(Self { placement: a.norm_placement, norm: before, after })
     }
 
     /// What the sublayer reads.
     fn before(&self, x: &Tensor) -> Result<Tensor> {
         match self.placement {
-            NormPlacement::Pre | NormPlacement::Sandwich => self.norm.forward(x),
             NormPlacement::Post => Ok(x.clone()),
+            _ => self.norm.forward(x),
         }
     }
 
@@ -47,12 +51,27 @@ impl Norms {
         }
     }
 
-    /// The stream once `y` has been added to it.
-    fn add(&self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
-        let sum = ops::add(x, y)?;
+    /// The stream once `y`, computed from `read`, has been added to `x`.
+    fn add(&self, x: &Tensor, read: &Tensor, y: &Tensor) -> Result<Tensor> {
         match self.placement {
-            NormPlacement::Post => self.norm.forward(&sum),
-            NormPlacement::Pre | NormPlacement::Sandwich => Ok(sum),
+            NormPlacement::Post => self.norm.forward(&ops::add(x, y)?),
+            NormPlacement::Normed => Ok(ops::add(read, y)?),
+            _ => Ok(ops::add(x, y)?),
+        }
+    }
+}
+
+/// What computes between attention and the next block.
+enum Inner {
+    One(MultiLayerPerceptron),
+    Some(Mixture),
+}
+
+impl Inner {
+    fn forward<O: Observer>(&self, x: &Tensor, observer: &mut O) -> Result<Tensor> {
+        match self {
+            Self::One(mlp) => mlp.forward(x, observer),
+            Self::Some(mixture) => mixture.forward(x),
         }
     }
 }
@@ -60,18 +79,34 @@ impl Norms {
 pub(crate) struct Block {
     layer: usize,
     residual: Residual,
+    residual_scale: f64,
     dropout: f64,
+    /// In place of the model's, for queries, keys and scores.
+    position: Option<Box<dyn Position>>,
     attention_norms: Norms,
     attention: Attention,
-    mlp: Option<(Norms, MultiLayerPerceptron)>,
+    mlp: Option<(Norms, Inner)>,
 }
 
 impl Block {
     pub(crate) fn new(layer: usize, config: &ModelConfig, vb: VarBuilder) -> Result<Self> {
         let a = &config.architecture;
-        let attention_norms = Norms::new(config, "attn_norm", &vb)?;
+        let own = config.layer(layer);
+        let attention_norms = if own.attention_norm {
+            Norms::new(config, "attn_norm", &vb)?
+        } else {
+            Norms { placement: a.norm_placement, norm: Normalise::Nothing, after: None }
+        };
+        let position = match &own.position {
+            Some(position) => Some(position.build(&config.position_shape(), vb.pp("position"))?),
+            None => None,
+        };
         let attention = Attention::new(layer, config, vb.pp("attn"))?;
-        let mlp = match MultiLayerPerceptron::new(layer, a, vb.pp("mlp"))? {
+        let mlp = match a.experts {
+            Some(experts) => Some(Inner::Some(Mixture::new(layer, experts, a, vb.pp("mlp"))?)),
+            None => MultiLayerPerceptron::new(layer, a, vb.pp("mlp"))?.map(Inner::One),
+        };
+        let mlp = match mlp {
             None => None,
             Some(mlp) => {
                 // A shared norm is the attention's; only what stands after the MLP is its own.
@@ -83,7 +118,7 @@ impl Block {
                             NormPlacement::Sandwich => {
                                 Some(Normalise::new(a.d_model, a, vb.pp("mlp_norm_post"))?)
                             }
-                            NormPlacement::Pre | NormPlacement::Post => None,
+                            _ => None,
                         },
                     },
                     Residual::Sequential | Residual::Parallel => Norms::new(config, "mlp_norm", &vb)?,
@@ -91,33 +126,38 @@ impl Block {
                 Some((norms, mlp))
             }
         };
-        Ok(Self { layer, residual: a.residual, dropout: a.dropout, attention_norms, attention, mlp })
+        let (residual, residual_scale, dropout) = (a.residual, a.residual_scale, a.dropout);
+        Ok(Self { layer, residual, residual_scale, dropout, position, attention_norms, attention, mlp })
     }
 
     /// (B, T, D) → (B, T, D).
     pub(crate) fn forward<O: Observer>(
         &self,
         x: &Tensor,
-        position: &dyn Position,
-        places: &Places,
+        at: &Where<'_>,
         masks: Option<&Dropout>,
+        cache: Option<&mut LayerCache>,
         observer: &mut O,
     ) -> Result<Tensor> {
         let point = |site| Point::block(site, self.layer);
         let x = observe(observer, point(Site::ResidPre), x)?;
+        let at = &Where { position: self.position.as_deref().unwrap_or(at.position), ..*at };
 
         let read = self.attention_norms.before(&x)?;
-        let y = self.attention.forward(&read, position, places, masks, observer)?;
-        let y = observe(observer, point(Site::AttnOut), &self.attention_norms.after(y)?)?;
+        let y = self.attention.forward(&read, at, masks, cache, observer)?;
+        let y = self.scaled(self.attention_norms.after(y)?)?;
+        let y = observe(observer, point(Site::AttnOut), &y)?;
         let y = dropout::apply(&y, self.dropout, masks, "attention", self.layer)?;
 
         let x = match &self.mlp {
-            None => self.attention_norms.add(&x, &y)?,
+            None => self.attention_norms.add(&x, &read, &y)?,
             Some((norms, mlp)) => match self.residual {
                 Residual::Sequential => {
-                    let x = observe(observer, point(Site::ResidMid), &self.attention_norms.add(&x, &y)?)?;
-                    let m = self.mlp_output(norms, mlp, &norms.before(&x)?, masks, observer)?;
-                    norms.add(&x, &m)?
+                    let x = self.attention_norms.add(&x, &read, &y)?;
+                    let x = observe(observer, point(Site::ResidMid), &x)?;
+                    let read = norms.before(&x)?;
+                    let m = self.mlp_output(norms, mlp, &read, masks, observer)?;
+                    norms.add(&x, &read, &m)?
                 }
                 Residual::Parallel => {
                     let m = self.mlp_output(norms, mlp, &norms.before(&x)?, masks, observer)?;
@@ -132,15 +172,24 @@ impl Block {
         Ok(observe(observer, point(Site::ResidPost), &x)?)
     }
 
+    /// Whether its queries and keys are rotated, `model` being the model's encoding.
+    pub(crate) fn rotates(&self, model: &dyn Position) -> bool {
+        self.position.as_deref().unwrap_or(model).rotates()
+    }
+
+    fn scaled(&self, y: Tensor) -> Result<Tensor> {
+        if self.residual_scale == 1.0 { Ok(y) } else { Ok((y * self.residual_scale)?) }
+    }
+
     fn mlp_output<O: Observer>(
         &self,
         norms: &Norms,
-        mlp: &MultiLayerPerceptron,
+        mlp: &Inner,
         read: &Tensor,
         masks: Option<&Dropout>,
         observer: &mut O,
     ) -> Result<Tensor> {
-        let m = norms.after(mlp.forward(read, observer)?)?;
+        let m = self.scaled(norms.after(mlp.forward(read, observer)?)?)?;
         let m = observe(observer, Point::block(Site::MlpOut, self.layer), &m)?;
         dropout::apply(&m, self.dropout, masks, "mlp", self.layer)
     }

@@ -472,14 +472,12 @@ impl Architecture {
         if !(self.norm_eps > 0.0 && self.norm_eps.is_finite()) {
             return refuse("norm_eps", format!("{} is not a positive number", self.norm_eps));
         }
-        for (field, factor) in
-            [
-                ("embedding_scale", Some(self.embedding_scale)),
-                ("attention_scale", self.attention_scale),
-                ("residual_scale", Some(self.residual_scale)),
-                ("logit_scale", Some(self.logit_scale)),
-            ]
-        {
+        for (field, factor) in [
+            ("embedding_scale", Some(self.embedding_scale)),
+            ("attention_scale", self.attention_scale),
+            ("residual_scale", Some(self.residual_scale)),
+            ("logit_scale", Some(self.logit_scale)),
+        ] {
             if factor.is_some_and(|f| !f.is_finite()) {
                 return refuse(field, "is not finite".to_string());
             }
@@ -496,14 +494,18 @@ impl Architecture {
         if let Some(experts) = self.experts {
             let Experts { count, per_token, .. } = experts;
             if count == 0 || count > 1 << 16 || per_token == 0 || per_token > count {
-                let problem = format!("{per_token} of {count} experts cannot be chosen; at least one of them must");
+                let problem =
+                    format!("{per_token} of {count} experts cannot be chosen; at least one of them must");
                 return refuse("experts", problem);
             }
             if self.mlp == Mlp::None {
                 return refuse("experts", "experts are MLPs, and mlp is \"none\"".to_string());
             }
         }
-        let alone = matches!(self.norm_placement, NormPlacement::Post | NormPlacement::Output | NormPlacement::Normed);
+        let alone = matches!(
+            self.norm_placement,
+            NormPlacement::Post | NormPlacement::Output | NormPlacement::Normed
+        );
         if self.residual != Residual::Sequential && alone {
             return refuse(
                 "residual",
@@ -580,7 +582,9 @@ impl ModelConfig {
         if self.architecture.tie_embeddings && self.n_outputs != 0 && read != embedded {
             return refuse(
                 "tie_embeddings",
-                format!("the head reads {read} numbers a token and the embedding has {embedded}; set it to false"),
+                format!(
+                    "the head reads {read} numbers a token and the embedding has {embedded}; set it to false"
+                ),
             );
         }
         if self.architecture.tie_embeddings && self.n_outputs != 0 && self.n_outputs != self.vocab_size {

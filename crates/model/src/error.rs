@@ -20,6 +20,22 @@ pub enum ModelError {
     /// The positional encoding refused: a position beyond a learned table, for one.
     #[error(transparent)]
     Position(#[from] PositionError),
+    /// Logits were asked of a model that ends with its hidden states.
+    #[error("the model has no head, so there are no logits; use its hidden states")]
+    NoHead,
+    /// Segment ids for a model without them.
+    #[error("segment ids were given, but the model has no segment embeddings; leave them out")]
+    NoSegments,
+    /// Segment ids that do not belong to the tokens or the model.
+    #[error("segment ids of shape {shape:?} reach {found}; expected one id below {count} for each token")]
+    Segments {
+        /// The largest id.
+        found: usize,
+        /// Number of segments.
+        count: usize,
+        /// The ids' shape.
+        shape: Vec<usize>,
+    },
 }
 
 /// A result of this crate.

@@ -10,18 +10,22 @@
 
 mod attention;
 mod block;
+mod cache;
 mod config;
 mod dropout;
 mod error;
+mod experts;
+mod head;
 mod mlp;
 mod norm;
 mod projection;
 mod transformer;
 
+pub use cache::Cache;
 pub use config::{
-    Architecture, ConfigError, Initialisation, Mask, Mlp, ModelConfig, Norm, NormPlacement, NullOption,
-    Residual,
+    Architecture, ConfigError, Counting, Details, Experts, Factorised, HeadTransform, Initialisation, Layer,
+    Mask, Mlp, ModelConfig, Norm, NormPlacement, NullOption, Over, QkNorm, Residual,
 };
 pub use dropout::Dropout;
 pub use error::{ModelError, Result};
-pub use transformer::Transformer;
+pub use transformer::{Pass, Transformer};

@@ -9,8 +9,16 @@ use crate::config::{Architecture, Mlp};
 use crate::error::Result;
 use crate::projection::{Projection, Role};
 
+/// What the inner layer computes from the projections.
+#[derive(Clone, Copy)]
+enum Inside {
+    Activation(Activation),
+    /// gpt-oss's gate.
+    Clamped,
+}
+
 pub(crate) struct MultiLayerPerceptron {
-    activation: Activation,
+    inside: Inside,
     layer: usize,
     gate: Option<Projection>,
     up: Projection,
@@ -21,12 +29,10 @@ impl MultiLayerPerceptron {
     /// `None` for an attention-only model.
     pub(crate) fn new(layer: usize, architecture: &Architecture, vb: VarBuilder) -> Result<Option<Self>> {
         let kind = architecture.mlp;
-        let activation = match kind {
-            Mlp::None => return Ok(None),
-            Mlp::Relu => Activation::Relu,
-            Mlp::Gelu | Mlp::Geglu => Activation::Gelu,
-            Mlp::GeluErf => Activation::GeluErf,
-            Mlp::Silu | Mlp::Swiglu => Activation::Silu,
+        let inside = match activation(kind) {
+            Some(activation) => Inside::Activation(activation),
+            None if kind == Mlp::ClampedSwiglu => Inside::Clamped,
+            None => return Ok(None),
         };
         let (d, m) = (architecture.d_model, architecture.mlp_width());
         let project = |from_to, role, name: &str| {
@@ -35,25 +41,52 @@ impl MultiLayerPerceptron {
         let gate = if kind.is_gated() { Some(project((d, m), Role::Inner, "gate")?) } else { None };
         let up = project((d, m), Role::Inner, "up")?;
         let down = project((m, d), Role::ToStream, "down")?;
-        Ok(Some(Self { activation, layer, gate, up, down }))
+        Ok(Some(Self { inside, layer, gate, up, down }))
     }
 
     /// (B, T, D) → (B, T, D).
     pub(crate) fn forward<O: Observer>(&self, x: &Tensor, observer: &mut O) -> Result<Tensor> {
         let point = |site| Point::block(site, self.layer);
         let unseen = matches!(observer.wants(point(Site::MlpPre)), Want::Nothing);
-        let inner = match &self.gate {
-            None if unseen => self.up.forward_activated(x, self.activation)?, // (B, T, M)
-            None => {
-                let pre = observe(observer, point(Site::MlpPre), &self.up.forward(x)?)?;
-                ops::activate(&pre, self.activation)?
+        let inner = match (&self.gate, self.inside) {
+            (None, Inside::Activation(activation)) if unseen => {
+                self.up.forward_activated(x, activation)? // (B, T, M)
             }
-            Some(gate) => {
-                let pre = observe(observer, point(Site::MlpPre), &gate.forward(x)?)?;
-                ops::gated(&pre, &self.up.forward(x)?, self.activation)?
+            (gate, inside) => {
+                let pre = gate.as_ref().unwrap_or(&self.up).forward(x)?;
+                let pre = observe(observer, point(Site::MlpPre), &pre)?;
+                match (gate, inside) {
+                    (None, Inside::Activation(activation)) => ops::activate(&pre, activation)?,
+                    (_, Inside::Activation(activation)) => {
+                        ops::gated(&pre, &self.up.forward(x)?, activation)?
+                    }
+                    (_, Inside::Clamped) => clamped(&pre, &self.up.forward(x)?)?,
+                }
             }
         };
         let inner = observe(observer, point(Site::MlpPost), &inner)?;
         self.down.forward(&inner) // (B, T, D)
     }
+}
+
+/// The activation of an MLP, gated or not, if it has a common one.
+pub(crate) fn activation(kind: Mlp) -> Option<Activation> {
+    match kind {
+        Mlp::None | Mlp::ClampedSwiglu => None,
+        Mlp::Relu | Mlp::Reglu => Some(Activation::Relu),
+        Mlp::Gelu | Mlp::Geglu => Some(Activation::Gelu),
+        Mlp::GeluErf | Mlp::GegluErf => Some(Activation::GeluErf),
+        Mlp::Silu | Mlp::Swiglu => Some(Activation::Silu),
+        Mlp::QuickGelu => Some(Activation::QuickGelu),
+        Mlp::ReluSquared => Some(Activation::ReluSquared),
+        Mlp::Tanh => Some(Activation::Tanh),
+    }
+}
+
+/// g·σ(1.702·g)·(u + 1) with g bounded above and u on both sides (OpenAI 2025, gpt-oss).
+fn clamped(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    const LIMIT: f64 = 7.0;
+    let gate = gate.minimum(LIMIT)?;
+    let up = (up.clamp(-LIMIT, LIMIT)? + 1.0)?;
+    Ok((ops::activate(&gate, Activation::QuickGelu)? * up)?)
 }

@@ -6,52 +6,96 @@ use attnlab_positions::{Places, Position};
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
+use crate::attention::Where;
 use crate::block::Block;
-use crate::config::{Mlp, ModelConfig, NormPlacement, Residual};
+use crate::cache::Cache;
+use crate::config::{Counting, Mlp, ModelConfig, Residual};
 use crate::dropout::{self, Dropout};
-use crate::error::Result;
+use crate::error::{ModelError, Result};
+use crate::head::Head;
 use crate::norm::Normalise;
 use crate::projection::{Projection, Role, embedding_init};
 
 /// A transformer, causal or bidirectional, toy or pretrained: what it is, its [`ModelConfig`] says.
 pub struct Transformer {
     config: ModelConfig,
-    embedding: Tensor, // (V, D)
+    embedding: Tensor, // (V, D), or (V, E) of a factorised one
+    embedding_projection: Option<Projection>,
+    segments: Option<Tensor>, // (S, D or E)
     position: Box<dyn Position>,
     embedding_norm: Option<Normalise>,
     blocks: Vec<Block>,
     final_norm: Option<Normalise>,
-    head: Projection,
+    head: Head,
+}
+
+/// One forward pass over tokens (B, T) u32.
+pub struct Pass<'a> {
+    /// The tokens.
+    pub tokens: &'a Tensor,
+    /// Where they stand: one row, shared, or B. None: as the model counts, after what the cache holds.
+    pub places: Option<&'a Places>,
+    /// The segment of each token, (B, T) u32; 0 by default. Only for a model that has them.
+    pub segments: Option<&'a Tensor>,
+    /// Dropout, in training only.
+    pub masks: Option<&'a Dropout>,
+    /// What came before, which the tokens are added to.
+    pub cache: Option<&'a mut Cache>,
+}
+
+impl<'a> Pass<'a> {
+    /// A pass over whole sequences.
+    pub fn new(tokens: &'a Tensor) -> Self {
+        Self { tokens, places: None, segments: None, masks: None, cache: None }
+    }
 }
 
 impl Transformer {
     /// Builds the model with the tensors of `vb`: drawn ones (`ops::Parameters::seeded`) or a checkpoint's.
     ///
-    /// Names: `embed.weight`, `position.*`, `embed_norm.*`,
+    /// Names: `embed.weight`, `embed_projection.*`, `segment.weight`, `position.*`, `embed_norm.*`,
     /// `blocks.{l}.{attn_norm,attn.{q,k,v,o,q_norm,k_norm},mlp_norm,mlp.{up,gate,down}}.*`, `blocks.{l}.attn.null`,
-    /// `final_norm.*`, `head.*`.
+    /// `blocks.{l}.mlp.{router,experts.{e}.{up,gate,down}}.*`, `blocks.{l}.position.*`, `final_norm.*`,
+    /// `head_transform.*`, `head.*`. Norms that follow a sublayer are called `{attn,mlp}_norm_post`.
     pub fn new(config: &ModelConfig, vb: VarBuilder) -> Result<Self> {
         config.validate()?;
         let a = &config.architecture;
         let d = a.d_model;
-        let embedding =
-            vb.pp("embed").get_with_hints((config.vocab_size, d), "weight", embedding_init(a.init))?;
-        let position = config.position.build(&config.position_shape(), vb.pp("position"))?;
-        let norm = |name: &str| Normalise::new(d, a, vb.pp(name));
-        let embedding_norm = if a.embedding_norm { Some(norm("embed_norm")?) } else { None };
+        let factorised = config.details.factorised;
+        let init = embedding_init(a.init);
+        let width = factorised.map_or(d, |factorised| factorised.width);
+        let embedding = vb.pp("embed").get_with_hints((config.vocab_size, width), "weight", init)?;
+        let embedding_projection = match factorised {
+            Some(f) => {
+                Some(Projection::new((f.width, d), f.bias, Role::Inner, a, vb.pp("embed_projection"))?)
+            }
+            None => None,
+        };
+        let shape = config.position_shape();
+        let segments = match config.details.segments {
+            0 => None,
+            n => Some(vb.pp("segment").get_with_hints((n, shape.d_model), "weight", init)?),
+        };
+        let position = config.position.build(&shape, vb.pp("position"))?;
+        let norm = |width, name: &str| Normalise::new(width, a, vb.pp(name));
+        let embedding_norm = if a.embedding_norm { Some(norm(shape.d_model, "embed_norm")?) } else { None };
         let blocks = (0..a.n_layers)
             .map(|layer| Block::new(layer, config, vb.pp(format!("blocks.{layer}"))))
             .collect::<Result<_>>()?;
-        let final_norm = match a.norm_placement {
-            NormPlacement::Pre | NormPlacement::Sandwich => Some(norm("final_norm")?),
-            NormPlacement::Post => None,
-        };
-        let head = if a.tie_embeddings {
-            Projection::tied(embedding.clone(), a.head_bias, vb.pp("head"))?
-        } else {
-            Projection::new((d, config.n_outputs), a.head_bias, Role::Inner, a, vb.pp("head"))?
-        };
-        Ok(Self { config: config.clone(), embedding, position, embedding_norm, blocks, final_norm, head })
+        let ends_with_norm = a.norm_placement.ends_with_norm() && !config.details.no_final_norm;
+        let final_norm = if ends_with_norm { Some(norm(d, "final_norm")?) } else { None };
+        let head = Head::new(config, &embedding, &vb)?;
+        Ok(Self {
+            config: config.clone(),
+            embedding,
+            embedding_projection,
+            segments,
+            position,
+            embedding_norm,
+            blocks,
+            final_norm,
+            head,
+        })
     }
 
     /// What the model is.
@@ -64,6 +108,24 @@ impl Transformer {
         self.position.as_ref()
     }
 
+    /// Where tokens (B, T) stand if nobody says it, after `before` tokens.
+    pub fn places(&self, tokens: &Tensor, before: usize) -> Result<Places> {
+        match self.config.details.counting {
+            Counting::All => Ok(Places::range(before, tokens.dim(1)?)),
+            Counting::WithoutPadding { pad } => {
+                let count = |row: Vec<u32>| {
+                    let mut last = before as u32;
+                    let place = |id| {
+                        last += u32::from(id != pad);
+                        if id == pad { 0 } else { last }
+                    };
+                    row.into_iter().map(place).collect()
+                };
+                Ok(Places::rows(tokens.to_vec2::<u32>()?.into_iter().map(count).collect())?)
+            }
+        }
+    }
+
     /// The residual stream after the last block and the final norm, (B, T, D), of tokens (B, T) u32.
     ///
     /// `masks` are given in training only. `places` has one row, shared, or B.
@@ -74,22 +136,75 @@ impl Transformer {
         masks: Option<&Dropout>,
         observer: &mut O,
     ) -> Result<Tensor> {
+        self.run(Pass { places: Some(places), masks, ..Pass::new(tokens) }, observer)
+    }
+
+    /// The residual stream after the last block and the final norm, (B, T, D).
+    pub fn run<O: Observer>(&self, pass: Pass<'_>, observer: &mut O) -> Result<Tensor> {
+        let Pass { tokens, places, segments, masks, mut cache } = pass;
         let a = &self.config.architecture;
-        let x = ops::embedding(tokens, &self.embedding)?; // (B, T, D)
+        let (_, t) = tokens.dims2()?;
+        let before = cache.as_ref().map_or(0, |cache| cache.len());
+        let counted;
+        let queries = match places {
+            Some(places) => places,
+            None => {
+                counted = self.places(tokens, before)?;
+                &counted
+            }
+        };
+        // Cached keys stand at 0, 1, …: a cache begins with a sequence's first token.
+        let all = if before == 0 { None } else { Some(Places::range(0, before + t)) };
+        let at = Where { position: self.position.as_ref(), queries, keys: all.as_ref().unwrap_or(queries) };
+
+        let x = ops::embedding(tokens, &self.embedding)?; // (B, T, D or E)
         let x = if a.embedding_scale == 1.0 { x } else { (x * a.embedding_scale)? };
+        let projected_last = self.config.details.factorised.is_some_and(|f| f.projected_last);
+        let x = if projected_last { x } else { self.project_embedding(x)? };
         let x = observe(observer, Point::model(Site::Embed), &x)?;
-        let x = self.add_position(x, places, observer)?;
+        let x = self.add_segments(x, segments)?;
+        let x = self.add_position(x, queries, observer)?;
         let x = match &self.embedding_norm {
             Some(norm) => norm.forward(&x)?,
             None => x,
         };
+        let x = if projected_last { self.project_embedding(x)? } else { x };
         let mut x = dropout::apply(&x, a.dropout, masks, "embedding", 0)?;
-        for block in &self.blocks {
-            x = block.forward(&x, self.position.as_ref(), places, masks, observer)?;
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let cache = cache.as_mut().map(|cache| cache.layer(layer));
+            x = block.forward(&x, &at, masks, cache, observer)?;
         }
-        match &self.final_norm {
-            Some(norm) => Ok(observe(observer, Point::model(Site::LnFinal), &norm.forward(&x)?)?),
+        if let Some(cache) = cache {
+            cache.advance(t);
+        }
+        let x = match &self.final_norm {
+            Some(norm) => observe(observer, Point::model(Site::LnFinal), &norm.forward(&x)?)?,
+            None => x,
+        };
+        self.head.finish_body(x)
+    }
+
+    fn project_embedding(&self, x: Tensor) -> Result<Tensor> {
+        match &self.embedding_projection {
+            Some(projection) => projection.forward(&x),
             None => Ok(x),
+        }
+    }
+
+    /// The stream once the segments' embeddings have been added: those given, or segment 0's.
+    fn add_segments(&self, x: Tensor, ids: Option<&Tensor>) -> Result<Tensor> {
+        match (&self.segments, ids) {
+            (None, None) => Ok(x),
+            (None, Some(_)) => Err(ModelError::NoSegments),
+            (Some(table), None) => Ok(x.broadcast_add(&table.narrow(0, 0, 1)?)?),
+            (Some(table), Some(ids)) => {
+                let count = table.dim(0)?;
+                let found = ids.flatten_all()?.max_all()?.to_scalar::<u32>()? as usize;
+                if found >= count || ids.dims() != &x.dims()[..2] {
+                    return Err(ModelError::Segments { found, count, shape: ids.dims().to_vec() });
+                }
+                Ok((x + ops::embedding(ids, table)?)?)
+            }
         }
     }
 
@@ -110,18 +225,17 @@ impl Transformer {
         }
     }
 
-    /// Logits (…, n_outputs) of hidden states (…, D).
+    /// Logits (…, n_outputs) of hidden states (…, D). An error for a body without head.
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
-        self.head.forward(hidden)
+        self.head.logits(hidden)
     }
 
-    /// Logits (B, T, n_outputs) of tokens (B, T) at positions 0..T, with an observer.
+    /// Logits (B, T, n_outputs) of tokens (B, T) from position 0 on, with an observer.
     pub fn forward<O: Observer>(&self, tokens: &Tensor, observer: &mut O) -> Result<Tensor> {
-        let places = Places::range(0, tokens.dim(1)?);
-        self.logits(&self.hidden(tokens, &places, None, observer)?)
+        self.logits(&self.run(Pass::new(tokens), observer)?)
     }
 
-    /// Logits (B, T, n_outputs) of tokens (B, T) at positions 0..T.
+    /// Logits (B, T, n_outputs) of tokens (B, T) from position 0 on.
     pub fn predict(&self, tokens: &Tensor) -> Result<Tensor> {
         self.forward(tokens, &mut NoHooks)
     }
@@ -133,11 +247,23 @@ impl Transformer {
         if !self.position.embeds() {
             absent.push(Site::PosEmbed);
         }
-        if !self.position.rotates() {
+        let still: Vec<usize> =
+            (0..a.n_layers).filter(|&layer| !self.blocks[layer].rotates(self.position.as_ref())).collect();
+        let mut absent_points = Vec::new();
+        if still.len() == a.n_layers {
             absent.extend([Site::RotQ, Site::RotK]);
+        } else {
+            absent_points.extend(
+                [Site::RotQ, Site::RotK]
+                    .iter()
+                    .flat_map(|&site| still.iter().map(move |&layer| Point::block(site, layer))),
+            );
         }
         if a.mlp == Mlp::None {
-            absent.extend([Site::MlpPre, Site::MlpPost, Site::MlpOut]);
+            absent.push(Site::MlpOut);
+        }
+        if a.mlp == Mlp::None || a.experts.is_some() {
+            absent.extend([Site::MlpPre, Site::MlpPost]);
         }
         if a.mlp == Mlp::None || a.residual != Residual::Sequential {
             absent.push(Site::ResidMid);
@@ -145,6 +271,6 @@ impl Transformer {
         if self.final_norm.is_none() {
             absent.push(Site::LnFinal);
         }
-        Anatomy { n_layers: a.n_layers, n_heads: a.n_heads, n_kv_heads: a.kv_heads(), absent }
+        Anatomy { n_layers: a.n_layers, n_heads: a.n_heads, n_kv_heads: a.kv_heads(), absent, absent_points }
     }
 }

@@ -76,7 +76,7 @@ impl Encoding for Config {
     const INFO: Info = Info {
         kind: "disentangled",
         title: "disentangled attention (DeBERTa)",
-        formula: "score_ij + (q_i·Wk r(i − j) + k_j·Wq r(j − i)) / √(K·terms); r: a learned vector per distance",
+        formula: "score_ij + (q_i·Wk r(i − j) + k_j·Wq r(i − j)) / √(K·terms); r: a learned vector per distance",
         enters: Enters::Scores,
         parameters: "r: 2·span × d_model; Wq, Wk: d_model × n_heads·head_dim per block or model; a norm of r if asked for",
         source: "He et al. 2020 (arXiv 2006.03654); buckets: DeBERTa-v2's code",
@@ -179,10 +179,12 @@ impl Disentangled {
         Ok(vectors.permute((0, 2, 3, 1))?.contiguous()?)
     }
 
-    /// x (B, T, H, K) against every distance, of which pair (a, b) takes that of `row(a, b)`: (B, H, T, T').
+    /// x (B, T, H or G, K) against every distance, of which pair (a, b) takes that of `index`: (B, H, T, T').
     fn meet(&self, x: &Tensor, projection: &Projection, index: &Tensor) -> Result<Tensor> {
-        let x = x.transpose(1, 2)?.contiguous()?; // (B, H, T, K)
-        let (b, h, t, _) = x.dims4()?;
+        let (b, t, g, width) = x.dims4()?;
+        let h = self.heads;
+        let x = x.transpose(1, 2)?.unsqueeze(2)?; // (B, G, 1, T, K)
+        let x = x.broadcast_as((b, g, h / g.max(1), t, width))?.contiguous()?.reshape((b, h, t, width))?;
         let all = x.broadcast_matmul(&self.vectors(projection)?)?; // (B, H, T, 2S)
         let index = index.broadcast_as((b, h, t, index.dim(D::Minus1)?))?.contiguous()?;
         Ok((all.contiguous()?.gather(&index, D::Minus1)? * self.scale)?)
@@ -197,23 +199,20 @@ impl Position for Disentangled {
         (queries, keys): (&Places, &Places),
     ) -> Result<Option<Tensor>> {
         let (rows, tq, tk) = (Places::common_rows(queries, keys)?, queries.len(), keys.len());
-        // The distances of all pairs, queries (or keys) first.
-        let index = |from: &Places, to: &Places| -> Result<Tensor> {
-            let mut all = Vec::with_capacity(rows * from.len() * to.len());
-            for row in 0..rows {
-                for a in from.row(row) {
-                    all.extend(to.row(row).iter().map(|b| self.config.row(i64::from(*a) - i64::from(*b))));
-                }
+        // The distance i − j of all pairs, (rows, 1, Tq, Tk).
+        let mut pairs = Vec::with_capacity(rows * tq * tk);
+        for row in 0..rows {
+            for i in queries.row(row) {
+                pairs.extend(keys.row(row).iter().map(|j| self.config.row(i64::from(*i) - i64::from(*j))));
             }
-            Ok(Tensor::from_vec(all, (rows, 1, from.len(), to.len()), q.device())?)
-        };
+        }
+        let index = Tensor::from_vec(pairs, (rows, 1, tq, tk), q.device())?;
         let mut bias = Tensor::zeros((q.dim(0)?, self.heads, tq, tk), q.dtype(), q.device())?;
         if let Some(key) = &self.key {
-            bias = (bias + self.meet(q, key, &index(queries, keys)?)?)?;
+            bias = (bias + self.meet(q, key, &index)?)?;
         }
         if let Some(query) = &self.query {
-            // Keys meet the vector of j − i.
-            bias = (bias + self.meet(k, query, &index(keys, queries)?)?.transpose(2, 3)?)?;
+            bias = (bias + self.meet(k, query, &index.transpose(2, 3)?)?.transpose(2, 3)?)?;
         }
         Ok(Some(bias))
     }

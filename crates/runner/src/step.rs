@@ -221,7 +221,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use attnlab_model::{Architecture, Mask, Norm};
+    use attnlab_model::{Architecture, Details, Mask, Norm};
     use attnlab_ops::{AdamW, AdamWConfig, composed};
     use attnlab_positions::PositionConfig;
     use attnlab_tasks::Labels;
@@ -245,6 +245,7 @@ mod tests {
             mask: Mask::Causal,
             position: toml::from_str::<PositionConfig>(&format!("{position} = {{}}")).unwrap(),
             architecture: architecture.clone(),
+            details: Details::default(),
         };
         let (streams, parameters) = (Streams::new(4), Parameters::new());
         let model = Transformer::new(&config, parameters.seeded(streams, DType::F32, &Device::Cpu)).unwrap();
@@ -324,6 +325,7 @@ mod tests {
             mask: Mask::Causal,
             position,
             architecture: small(Norm::Layer, Mlp::Gelu),
+            details: Details::default(),
         };
         let (streams, parameters) = (Streams::new(0), Parameters::new());
         let model = Transformer::new(&config, parameters.seeded(streams, DType::F32, &Device::Cpu)).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! q = x·Wq, k = x·Wk, v = x·Wv                       (B, T, H or G, K)
-//! s = scale · rotate(q)·rotate(k)ᵀ + bias            (B, H, T, T)
+//! s = cap(scale · rotate(q)·rotate(k)ᵀ) + bias       (B, H, T, T)
 //! z = softmax(mask(s))·v                             (B, T, H, K)    with a null option: its weight has no value
 //! y = z·Wo                                           (B, T, D)
 //! ```
@@ -18,10 +18,11 @@ use attnlab_positions::{Bias, Places, Position};
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
 
+use crate::cache::LayerCache;
 use crate::config::{Mask, ModelConfig, NullOption};
 use crate::dropout::Dropout;
 use crate::error::Result;
-use crate::norm::Normalise;
+use crate::norm::HeadNorm;
 use crate::projection::{Projection, Role};
 use maps::Maps;
 
@@ -39,8 +40,25 @@ pub(crate) struct Attention {
     key: Projection,
     value: Projection,
     output: Projection,
-    qk_norm: Option<(Normalise, Normalise)>,
+    clip: Option<f64>,
+    qk_norm: Option<(HeadNorm, HeadNorm)>,
     null: NullScore,
+}
+
+/// Where the tokens of one pass stand, and how positions enter.
+pub(crate) struct Where<'a> {
+    pub(crate) position: &'a dyn Position,
+    /// Those of the queries.
+    pub(crate) queries: &'a Places,
+    /// Those of the keys: the cache's and the queries'.
+    pub(crate) keys: &'a Places,
+}
+
+/// What is added to the scores.
+struct Biases {
+    by_distance: Option<DistanceBias>,
+    /// (B or 1, H, Tq or 1, Tk) each.
+    full: Vec<Tensor>,
 }
 
 /// The score of the option to attend to nothing.
@@ -77,11 +95,12 @@ impl Attention {
         let inward =
             |heads, name: &str| Projection::new((d, heads * k), a.qkv_bias, Role::Inner, a, vb.pp(name));
         let qk_norm = if a.qk_norm {
-            let norm = |name: &str| Normalise::rms(k, a.norm_eps, vb.pp(name));
-            Some((norm("q_norm")?, norm("k_norm")?))
+            let norm = |heads, name: &str| HeadNorm::new((heads, k), a, vb.pp(name));
+            Some((norm(n_heads, "q_norm")?, norm(n_kv_heads, "k_norm")?))
         } else {
             None
         };
+        let own = config.layer(layer);
         Ok(Self {
             layer,
             n_heads,
@@ -89,10 +108,10 @@ impl Attention {
             head_dim: k,
             dropout: a.attention_dropout,
             spec: AttentionSpec {
-                scale: a.attention_scale.unwrap_or(1.0 / (k as f64).sqrt()),
+                scale: own.attention_scale.or(a.attention_scale).unwrap_or(1.0 / (k as f64).sqrt()),
                 causal: config.mask == Mask::Causal,
-                window: None,
-                softcap: None,
+                window: own.window,
+                softcap: a.attention_softcap,
             },
             query: inward(n_heads, "q")?,
             key: inward(n_kv_heads, "k")?,
@@ -105,6 +124,7 @@ impl Attention {
                 }
             },
             output: Projection::new((n_heads * k, d), a.out_bias, Role::ToStream, a, vb.pp("o"))?,
+            clip: a.clip_qkv,
             qk_norm,
         })
     }
@@ -113,15 +133,20 @@ impl Attention {
     pub(crate) fn forward<O: Observer>(
         &self,
         x: &Tensor,
-        position: &dyn Position,
-        places: &Places,
+        at: &Where<'_>,
         masks: Option<&Dropout>,
+        cache: Option<&mut LayerCache>,
         observer: &mut O,
     ) -> Result<Tensor> {
         let (b, t, _) = x.dims3()?;
         let point = |site| Point::block(site, self.layer);
         let heads = |projection: &Projection, heads| -> Result<Tensor> {
-            Ok(ops::reshape(&projection.forward(x)?, (b, t, heads, self.head_dim))?)
+            let y = projection.forward(x)?;
+            let y = match self.clip {
+                Some(bound) => y.clamp(-bound, bound)?,
+                None => y,
+            };
+            Ok(ops::reshape(&y, (b, t, heads, self.head_dim))?)
         };
 
         let q = observe(observer, point(Site::Q), &heads(&self.query, self.n_heads)?)?; // (B, T, H, K)
@@ -131,28 +156,41 @@ impl Attention {
             Some((q_norm, k_norm)) => (q_norm.forward(&q)?, k_norm.forward(&k)?),
             None => (q, k),
         };
-        let (q, k) = if position.rotates() {
-            let q = observe(observer, point(Site::RotQ), &position.rotate(&q, places)?)?;
-            let k = observe(observer, point(Site::RotK), &position.rotate(&k, places)?)?;
+        let (q, k) = if at.position.rotates() {
+            let q = observe(observer, point(Site::RotQ), &at.position.rotate(&q, at.queries)?)?;
+            let k = observe(observer, point(Site::RotK), &at.position.rotate(&k, at.queries)?)?;
             (q, k)
         } else {
             (q, k)
         };
-        let bias = position.bias(places, places, x.dtype(), x.device())?;
+        let (k, v) = match cache {
+            Some(cache) => cache.extend(&k, &v)?, // (B, Tk, G, K)
+            None => (k, v),
+        };
+        let biases = self.biases(&q, &k, at)?;
 
         let edited = MAP_SITES.iter().any(|&site| matches!(observer.wants(point(site)), Want::Edit));
         let dropout = masks.filter(|_| self.dropout > 0.0);
         let dropout = dropout
             .map(|masks| AttentionDropout { p: self.dropout, seed: masks.seed("pattern", self.layer) });
-        let z = match &bias {
-            Bias::None if !edited => self.fused(&q, &k, &v, None, dropout, observer)?,
-            Bias::Distance(by_distance) if !edited => {
-                self.fused(&q, &k, &v, Some(by_distance), dropout, observer)?
-            }
-            _ => self.composed(&q, &k, &v, &bias, dropout, observer)?,
+        let z = if edited || !biases.full.is_empty() {
+            self.composed(&q, &k, &v, &biases, dropout, observer)?
+        } else {
+            self.fused(&q, &k, &v, biases.by_distance.as_ref(), dropout, observer)?
         }; // (B, T, H, K)
         let z = observe(observer, point(Site::Z), &z)?;
         self.project(&z, observer)
+    }
+
+    fn biases(&self, q: &Tensor, k: &Tensor, at: &Where<'_>) -> Result<Biases> {
+        let mut biases = Biases { by_distance: None, full: Vec::new() };
+        match at.position.bias(at.queries, at.keys, q.dtype(), q.device())? {
+            Bias::None => {}
+            Bias::Distance(bias) => biases.by_distance = Some(bias),
+            Bias::Full(bias) => biases.full.push(bias),
+        }
+        biases.full.extend(at.position.content_bias(q, k, (at.queries, at.keys))?);
+        Ok(biases)
     }
 
     /// z without a map; maps on the side for those who look.
@@ -186,6 +224,7 @@ impl Attention {
         bias: Option<&DistanceBias>,
     ) -> Result<Tensor> {
         let (b, t, _, _) = q.dims4()?;
+        let keys = k.dim(1)?;
         let rows = scope.rows.indices(t);
         let heads = scope.heads.indices(self.n_heads);
         let group = self.n_heads / self.n_kv_heads;
@@ -193,13 +232,13 @@ impl Attention {
         let batch = scope.batch.indices(b);
         let q = maps::pick(&maps::pick(&maps::pick(q, 0, &batch)?, 1, &rows)?, 2, &heads)?; // (B', R, H', K)
         let k = maps::pick(&maps::pick(k, 0, &batch)?, 2, &kv_heads)?; // (B', T, H', K)
-        let maps = Maps { spec: &self.spec, rows: &rows, len: t };
+        let maps = Maps { spec: &self.spec, rows: &rows, queries: t, keys };
         let scores = composed::raw_scores(&q, &k, self.spec.scale)?; // (B', H', R, T)
         if site == Site::ScoresRaw {
             return Ok(scores);
         }
         let bias = bias.map(|bias| maps.by_distance(bias, &heads)).transpose()?;
-        let scores = maps.finish(&scores, bias.as_ref())?;
+        let scores = maps.finish(&scores, bias.as_slice())?;
         if site == Site::Scores {
             return Ok(scores);
         }
@@ -212,28 +251,28 @@ impl Attention {
         q: &Tensor,
         k: &Tensor,
         v: &Tensor,
-        bias: &Bias,
+        biases: &Biases,
         dropout: Option<AttentionDropout>,
         observer: &mut O,
     ) -> Result<Tensor> {
         let (b, t, h, _) = q.dims4()?;
+        let keys = k.dim(1)?;
         let rows: Vec<usize> = (0..t).collect();
         let heads: Vec<usize> = (0..self.n_heads).collect();
         let point = |site| Point::block(site, self.layer);
-        let maps = Maps { spec: &self.spec, rows: &rows, len: t };
-        let bias = match bias {
-            Bias::None => None,
-            Bias::Distance(by_distance) => Some(maps.by_distance(by_distance, &heads)?),
-            Bias::Full(full) => Some(full.clone()),
-        };
+        let maps = Maps { spec: &self.spec, rows: &rows, queries: t, keys };
+        let mut all = biases.full.clone();
+        if let Some(bias) = &biases.by_distance {
+            all.push(maps.by_distance(bias, &heads)?);
+        }
         let scores = composed::raw_scores(q, k, self.spec.scale)?; // (B, H, T, T)
         let scores = observe(observer, point(Site::ScoresRaw), &scores)?;
-        let scores = observe(observer, point(Site::Scores), &maps.finish(&scores, bias.as_ref())?)?;
+        let scores = observe(observer, point(Site::Scores), &maps.finish(&scores, &all)?)?;
         let pattern = pattern_of(&scores, self.null.as_null())?;
         let pattern = observe(observer, point(Site::Pattern), &pattern)?;
         let pattern = match dropout {
             Some(dropout) => {
-                (&pattern * dropout.factors((b, h, t, t), pattern.dtype(), pattern.device())?)?
+                (&pattern * dropout.factors((b, h, t, keys), pattern.dtype(), pattern.device())?)?
             }
             None => pattern,
         };

@@ -1,13 +1,18 @@
 //! Gradient reaches every parameter of every variant: a cut would handicap one arm of an experiment silently.
 
 use attnlab_hooks::NoHooks;
-use attnlab_model::{Architecture, Dropout, Mask, Mlp, Norm, NormPlacement, NullOption, Residual, Result};
+use attnlab_model::{
+    Architecture, Counting, Details, Dropout, Experts, Factorised, HeadTransform, Layer, Mask, Mlp,
+    ModelConfig, Norm, NormPlacement, NullOption, Over, QkNorm, Residual, Result,
+};
 use attnlab_ops::{self as ops, Gradients, Streams, Tape};
 use candle_core::{DType, Device, Tensor};
 
 use crate::{build, config, positions, small, tokens};
 
 const MLPS: [Mlp; 7] = [Mlp::None, Mlp::Relu, Mlp::Gelu, Mlp::GeluErf, Mlp::Silu, Mlp::Swiglu, Mlp::Geglu];
+const RARE_MLPS: [Mlp; 6] =
+    [Mlp::GegluErf, Mlp::Reglu, Mlp::QuickGelu, Mlp::ReluSquared, Mlp::Tanh, Mlp::ClampedSwiglu];
 const NORMS: [Norm; 3] = [Norm::None, Norm::Layer, Norm::Rms];
 const PLACEMENTS: [NormPlacement; 3] = [NormPlacement::Pre, NormPlacement::Post, NormPlacement::Sandwich];
 const NULLS: [NullOption; 3] = [NullOption::None, NullOption::Zero, NullOption::Learned];
@@ -51,6 +56,69 @@ fn architectures() -> Vec<Architecture> {
     all
 }
 
+/// What only pretrained models have, each once.
+fn rare() -> Vec<(Architecture, Details)> {
+    let plain = || Architecture { norm: Norm::Rms, mlp: Mlp::Swiglu, ..small() };
+    // LayerNorm of two numbers is a step: wider heads.
+    let qk = |norm, over, bias| Architecture {
+        head_dim: Some(6),
+        qk_norm: true,
+        qk_norm_form: QkNorm { norm, over, bias },
+        ..plain()
+    };
+    let window = |window| Layer { window: Some(window), ..Layer::default() };
+    // As many as compute, so that every one does.
+    let experts = |router_bias| Some(Experts { count: 2, per_token: 2, router_bias });
+    let head = |width, of_body| HeadTransform {
+        width,
+        bias: true,
+        activation: Some(Mlp::Gelu),
+        norm: true,
+        of_body,
+    };
+    let factorised = |projected_last| Some(Factorised { width: 6, projected_last, bias: true });
+    let mut all: Vec<(Architecture, Details)> = RARE_MLPS
+        .into_iter()
+        .map(|mlp| Architecture { mlp, ..plain() })
+        .chain([
+            qk(Norm::Layer, Over::Head, true),
+            qk(Norm::Layer, Over::EachHead, false),
+            qk(Norm::Rms, Over::AllHeads, false),
+            Architecture { norm_placement: NormPlacement::Output, ..plain() },
+            Architecture { norm_placement: NormPlacement::Normed, ..plain() },
+            Architecture { attention_softcap: Some(0.5), logit_softcap: Some(2.0), ..plain() },
+            Architecture { residual_scale: 0.5, logit_scale: 0.25, clip_qkv: Some(8.0), ..plain() },
+            Architecture { experts: experts(true), ..plain() },
+            Architecture { experts: experts(false), mlp: Mlp::ClampedSwiglu, ..plain() },
+        ])
+        .map(|architecture| (architecture, Details::default()))
+        .collect();
+    let first = Layer { attention_norm: false, attention_scale: Some(0.3), ..window(3) };
+    let second = Layer { position: Some(crate::position("t5")), ..Layer::default() };
+    all.extend(
+        [
+            Details { layers: vec![first, second], segments: 2, ..Details::default() },
+            Details {
+                factorised: factorised(true),
+                head_transform: Some(head(6, false)),
+                ..Details::default()
+            },
+            Details {
+                factorised: factorised(false),
+                head_transform: Some(head(6, true)),
+                ..Details::default()
+            },
+            Details {
+                counting: Counting::WithoutPadding { pad: 3 },
+                no_final_norm: true,
+                ..Details::default()
+            },
+        ]
+        .map(|details| (plain(), details)),
+    );
+    all
+}
+
 fn scalar(x: &Tensor) -> f64 {
     f64::from(x.to_scalar::<f32>().unwrap())
 }
@@ -61,10 +129,12 @@ fn every_parameter_of_every_variant_receives_gradient() {
     let targets = Tensor::new(&[0u32, 1, 2, 3, 4, 4, 3, 2, 1, 0], &device).unwrap();
     let architectures = architectures();
     assert!(architectures.len() > 250, "{}", architectures.len());
-    for (turn, architecture) in architectures.into_iter().enumerate() {
+    let variants = architectures.into_iter().map(|architecture| (architecture, Details::default()));
+    for (turn, (architecture, details)) in variants.chain(rare()).enumerate() {
         for position in positions() {
             let mask = if turn % 2 == 0 { Mask::Causal } else { Mask::Bidirectional };
-            let config = config(architecture.clone(), position, mask);
+            let config =
+                ModelConfig { details: details.clone(), ..config(architecture.clone(), position, mask) };
             let (model, parameters) = build(&config, DType::F32);
             let places = model.position().training_places(2, 5, &mut Streams::new(3).rng("places", 0));
             let masks = Dropout::new(Streams::new(8), 0);

@@ -1,6 +1,7 @@
 //! Facts about the one transformer.
 #![allow(clippy::unwrap_used)]
 
+mod cache;
 mod gradients;
 mod hooks;
 mod order;
@@ -19,7 +20,15 @@ fn small() -> Architecture {
 
 /// A model of 11 tokens and 5 outputs.
 fn config(architecture: Architecture, position: PositionConfig, mask: Mask) -> ModelConfig {
-    ModelConfig { vocab_size: 11, n_outputs: 5, max_len: 16, mask, position, architecture, details: Details::default() }
+    ModelConfig {
+        vocab_size: 11,
+        n_outputs: 5,
+        max_len: 16,
+        mask,
+        position,
+        architecture,
+        details: Details::default(),
+    }
 }
 
 fn build(config: &ModelConfig, dtype: DType) -> (Transformer, Parameters) {

@@ -1,6 +1,6 @@
 //! The model that is measured, and the batch it is given.
 
-use attnlab_model::{Architecture, Mask, ModelConfig};
+use attnlab_model::{Architecture, Details, Mask, ModelConfig};
 use attnlab_positions::PositionConfig;
 use attnlab_tasks::{Batch, Labels};
 use rand::Rng as _;
@@ -65,6 +65,7 @@ impl Size {
             mask: Mask::Causal,
             position: self.position.clone(),
             architecture: self.architecture.clone(),
+            details: Details::default(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! One run, with everything resolved: what is written beside its results.
 
-use attnlab_model::{Architecture, Mask, ModelConfig};
+use attnlab_model::{Architecture, Details, Mask, ModelConfig};
 use attnlab_positions::PositionConfig;
 use attnlab_tasks::{Task, TaskConfig};
 use serde::Serialize;
@@ -126,6 +126,7 @@ impl RunConfig {
             mask: if task.causal() { Mask::Causal } else { Mask::Bidirectional },
             position: self.position.clone(),
             architecture: self.model.clone(),
+            details: Details::default(),
         }
     }
 
