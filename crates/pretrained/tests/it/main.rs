@@ -1,0 +1,7 @@
+//! Files of checkpoints: what is read, and what is refused.
+#![allow(clippy::unwrap_used)]
+
+mod gguf;
+mod pickles;
+mod safetensors;
+mod write;
