@@ -141,6 +141,9 @@ pub enum PretrainedError {
         /// What happened, and what to do.
         problem: String,
     },
+    /// The model could not be built or run.
+    #[error(transparent)]
+    Model(#[from] attnlab_model::ModelError),
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

@@ -3,9 +3,16 @@
 //! Files are not trusted. Every length, offset and shape is checked against the file's own size before anything is
 //! allocated for it, and what is wrong is named with the file and the place.
 
+mod config;
 mod error;
+pub mod families;
 pub mod gguf;
+mod load;
+mod recipe;
 pub mod tensors;
 
+pub use config::Config;
 pub use error::{PretrainedError, Result};
+pub use load::{Pretrained, load, read_config};
+pub use recipe::{Names, Recipe};
 pub use tensors::Checkpoint;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod gguf;
+mod parity;
 mod pickles;
 mod safetensors;
 mod write;
