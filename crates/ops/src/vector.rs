@@ -167,7 +167,7 @@ pub(crate) fn tanh(x: f32) -> f32 {
     let a = if a > 10.0 { 10.0 } else { a };
     let s = a * a;
     let p = -5.704_988_6e-3;
-    let p = p * s + 2.063_908_9e-2;
+    let p = p * s + 2.063_909e-2;
     let p = p * s - 5.373_971_5e-2;
     let p = p * s + 1.333_144_2e-1;
     let p = p * s - 3.333_328e-1;
