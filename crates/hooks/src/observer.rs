@@ -1,5 +1,6 @@
 //! The observer: what looks at, or edits, the activations of a forward pass.
 
+use attnlab_ops::WatchRows;
 use candle_core::Tensor;
 
 use crate::error::Result;
@@ -26,6 +27,13 @@ pub trait Observer {
     ///
     /// `Some` replaces the value, in the same shape; it is used only after [`Want::Edit`].
     fn see(&mut self, point: Point, value: &Tensor) -> Result<Option<Tensor>>;
+
+    /// Who is to see every row of the patterns of block `layer` as they are computed, without a map being made for it.
+    /// What edits left is what is seen.
+    #[inline]
+    fn watches(&self, _layer: usize) -> Option<Box<dyn WatchRows + '_>> {
+        None
+    }
 }
 
 /// Shows `value` to the observer and returns what the model continues with: the edit, or `value` itself.
@@ -81,6 +89,11 @@ impl<O: Observer + ?Sized> Observer for &mut O {
     fn see(&mut self, point: Point, value: &Tensor) -> Result<Option<Tensor>> {
         (**self).see(point, value)
     }
+
+    #[inline]
+    fn watches(&self, layer: usize) -> Option<Box<dyn WatchRows + '_>> {
+        (**self).watches(layer)
+    }
 }
 
 /// Two observers. The second sees what the first left.
@@ -108,6 +121,13 @@ impl<A: Observer, B: Observer> Observer for Both<A, B> {
         let first = show(&mut self.0, point, value, already_cut)?;
         let second = show(&mut self.1, point, first.as_ref().unwrap_or(value), already_cut)?;
         Ok(second.or(first))
+    }
+
+    fn watches(&self, layer: usize) -> Option<Box<dyn WatchRows + '_>> {
+        match (self.0.watches(layer), self.1.watches(layer)) {
+            (Some(first), Some(second)) => Some(Box::new((first, second))),
+            (one, other) => one.or(other),
+        }
     }
 }
 
@@ -209,6 +229,54 @@ mod tests {
 
         let y = observe(&mut Both(edits.clone(), edits), Z, &z()).unwrap();
         assert_eq!(flat(&y)[4], 400.);
+    }
+
+    #[test]
+    fn both_observers_watch() {
+        use attnlab_ops::WatchedRow;
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        /// Counts the rows of one layer.
+        #[derive(Default)]
+        struct Count(usize, AtomicUsize);
+
+        impl WatchRows for Count {
+            fn row(&self, _: &WatchedRow<'_>) {
+                self.1.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+
+        impl Observer for Count {
+            fn wants(&self, _: Point) -> Want<'_> {
+                Want::Nothing
+            }
+
+            fn see(&mut self, _: Point, _: &Tensor) -> Result<Option<Tensor>> {
+                Ok(None)
+            }
+
+            fn watches(&self, layer: usize) -> Option<Box<dyn WatchRows + '_>> {
+                (layer == self.0).then(|| Box::new(self) as _)
+            }
+        }
+
+        let row = WatchedRow {
+            batch: 0,
+            head: 0,
+            row: 0,
+            query: 0,
+            first: 0,
+            weights: &[1.0],
+            max: 0.0,
+            min: 0.0,
+            log_sum: 0.0,
+            null: None,
+        };
+        let both = Both(Count(0, AtomicUsize::new(0)), Both(Count(0, AtomicUsize::new(0)), NoHooks));
+        assert!(both.watches(1).is_none());
+        both.watches(0).unwrap().row(&row);
+        both.1.watches(0).unwrap().row(&row);
+        assert_eq!((both.0.1.into_inner(), both.1.0.1.into_inner()), (1, 2));
     }
 
     #[test]

@@ -15,6 +15,7 @@
 use crate::fused::{Fused, Kept, Sinks, View, apply};
 use crate::host::is_fusable;
 use crate::real::Real;
+use crate::threads::Team;
 use crate::vector::{mul_to, sigmoid, vectorised};
 use crate::{Result, composed, memory};
 use candle_core::{Shape, Tensor};
@@ -54,6 +55,9 @@ pub fn gated(gate: &Tensor, up: &Tensor, activation: Activation) -> Result<Tenso
     apply(Gated { activation }, &[&gate.contiguous()?, &up.contiguous()?])
 }
 
+/// Elements that are computed together.
+const PIECE: usize = 4096;
+
 struct Pointwise {
     activation: Activation,
     /// f′(x).
@@ -75,7 +79,8 @@ impl Fused for Pointwise {
             with_slopes(&mut y, &mut slopes, self.activation);
             self.slopes.set(slopes);
         } else {
-            values(&mut y, self.activation);
+            let team = Team::of_forward(keep, 8 * y.len());
+            team.each(y.chunks_mut(PIECE), |y| values(y, self.activation));
         }
         Ok((y, x.shape().clone()))
     }
@@ -104,10 +109,17 @@ impl Fused for Gated {
         "gated"
     }
 
-    fn forward<T: Real>(&self, inputs: &[View<'_, T>], _: bool) -> Result<(Vec<T>, Shape)> {
-        let mut y = memory::copy_of(inputs[0].contiguous()?);
-        values(&mut y, self.activation);
-        mul_to(&mut y, inputs[1].contiguous()?);
+    fn forward<T: Real>(&self, inputs: &[View<'_, T>], keep: bool) -> Result<(Vec<T>, Shape)> {
+        let (gate, up) = (inputs[0].contiguous()?, inputs[1].contiguous()?);
+        let mut y = memory::take(gate.len());
+        let team = Team::of_forward(keep, 8 * y.len());
+        let pieces = y.chunks_mut(PIECE).zip(gate.chunks(PIECE)).zip(up.chunks(PIECE));
+        // A piece is in the nearest cache for all three.
+        team.each(pieces, |((y, gate), up)| {
+            y.copy_from_slice(gate);
+            values(y, self.activation);
+            mul_to(y, up);
+        });
         Ok((y, inputs[0].shape().clone()))
     }
 

@@ -11,6 +11,7 @@ use candle_core::{D, Tensor};
 use std::cell::Cell;
 
 pub use attention::{add_bias, attention, mask, pattern, raw_scores, softcap, weighted_values};
+pub(crate) use attention::{dropped, scores};
 
 thread_local! {
     static FORCED: Cell<bool> = const { Cell::new(false) };

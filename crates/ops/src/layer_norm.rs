@@ -11,6 +11,7 @@ use crate::fused::{Fused, Kept, Sinks, View, apply};
 use crate::host::is_fusable;
 use crate::linear::column_sums;
 use crate::real::Real;
+use crate::threads::Team;
 use crate::vector::{sum, sum2, vectorised};
 use crate::{OpsError, Result, composed, memory};
 use candle_core::{Shape, Tensor};
@@ -70,7 +71,12 @@ impl Fused for LayerNorm {
         let bias = inputs.get(2).map(View::contiguous).transpose()?;
         let mut y = memory::take(x.shape().elem_count());
         let mut moments = memory::take(2 * x.rows().0);
-        forward::<T>(x.contiguous()?, weight, bias, self.eps, &mut y, moments.as_chunks_mut().0);
+        let (d, team) = (weight.len().max(1), Team::of_forward(keep, y.len()));
+        let rows = team.rows_at_once(x.rows().0, x.rows().0);
+        let pieces = y.chunks_mut(rows * d).zip(x.contiguous()?.chunks(rows * d));
+        team.each(pieces.zip(moments.as_chunks_mut().0.chunks_mut(rows)), |((y, x), moments)| {
+            forward::<T>(x, weight, bias, self.eps, y, moments);
+        });
         if keep {
             self.moments.set(moments);
         }

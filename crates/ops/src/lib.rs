@@ -9,8 +9,9 @@
 //! Letters in all shapes: `B` batch, `T` sequence, `H` query heads, `G` key/value heads
 //! (`H % G == 0`), `K` head dimension, `D` model dimension, `V` vocabulary.
 //!
-//! Everything is sequential: parallelism belongs to the caller, who runs one micro-batch a
-//! thread. Reductions run in a fixed order, so no result depends on the number of threads.
+//! Training is sequential: parallelism belongs to the caller, who runs one micro-batch a thread. Without
+//! gradients, [`on_threads`] shares the work of each operation. Reductions run in a fixed order, so no result
+//! depends on the number of threads.
 
 pub mod composed;
 
@@ -41,11 +42,15 @@ mod schedule;
 mod scratch;
 mod softmax;
 mod tape;
+mod threads;
 mod vector;
 
 pub use activation::{Activation, activate, gated};
 pub use adamw::{AdamW, AdamWConfig};
-pub use attention::{AttentionDropout, AttentionSpec, DistanceBias, Extras, Null, attention};
+pub use attention::{
+    AttentionDropout, AttentionSpec, DistanceBias, Extras, Null, WatchRows, WatchedRow, WatchedScores,
+    attention, attention_watched, watch_pattern,
+};
 pub use binary_loss::{binary_cross_entropy, squared_error};
 pub use candle_core::Result;
 pub use cross_entropy::{IGNORE, cross_entropy};
@@ -65,3 +70,4 @@ pub use rotary::{RotaryLayout, rotate};
 pub use schedule::{LearningRate, Schedule};
 pub use softmax::softmax;
 pub use tape::Tape;
+pub use threads::{Threads, on_threads};

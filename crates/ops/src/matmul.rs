@@ -80,14 +80,35 @@ impl<T: Real> Panels<T> {
         }
     }
 
+    /// Another B, to be written in parts from its columns.
+    pub(crate) fn by_columns(&mut self, k: usize, n: usize) -> impl Iterator<Item = ColumnsTo<'_, T>> {
+        /// Panels of a part.
+        const TOGETHER: usize = 4;
+        let parts = self.reset(k, n).chunks_mut((k * TOGETHER).max(1)).enumerate();
+        parts.map(move |(at, lines)| ColumnsTo { lines, k, n, first: at * TOGETHER * NR })
+    }
+
+    #[inline(always)]
+    fn panel(&self, p: usize, inner: &Range<usize>) -> &[Line<T>] {
+        &self.lines[p * self.k..][inner.start..inner.end]
+    }
+}
+
+/// Some panels of B, to be written.
+pub(crate) struct ColumnsTo<'a, T> {
+    lines: &'a mut [Line<T>],
+    k: usize,
+    n: usize,
+    /// The first column.
+    first: usize,
+}
+
+impl<T: Real> ColumnsTo<'_, T> {
     /// From the columns of B: column j is `b[j * stride..][..k]`.
     #[inline(always)]
-    pub(crate) fn set_columns<S: Simd>(&mut self, simd: S, b: &[T], stride: usize, k: usize, n: usize) {
-        let lines = self.reset(k, n);
-        if k == 0 {
-            return;
-        }
-        for (panel, first) in lines.chunks_exact_mut(k).zip((0..).step_by(NR)) {
+    pub(crate) fn set<S: Simd>(self, simd: S, b: &[T], stride: usize) {
+        let Self { lines, k, n, first } = self;
+        for (panel, first) in lines.chunks_exact_mut(k).zip((first..).step_by(NR)) {
             let width = NR.min(n - first);
             let column = |j: usize| &b[(first + j) * stride..][..k];
             let mut done = 0;
@@ -107,11 +128,6 @@ impl<T: Real> Panels<T> {
                 line.0 = from_fn(|j| if j < width { column(j)[i] } else { T::ZERO });
             }
         }
-    }
-
-    #[inline(always)]
-    fn panel(&self, p: usize, inner: &Range<usize>) -> &[Line<T>] {
-        &self.lines[p * self.k..][inner.start..inner.end]
     }
 }
 

@@ -58,9 +58,14 @@ impl Spare {
 /// `len` elements of any content.
 pub(crate) fn take<T: Real>(len: usize) -> Vec<T> {
     let spare = SPARE.with_borrow_mut(|spare| spare.as_mut().and_then(|spare| spare.take::<T>(len)));
-    let mut values = spare.unwrap_or_default();
-    values.resize(len, T::ZERO);
-    values
+    match spare {
+        Some(mut values) => {
+            values.resize(len, T::ZERO);
+            values
+        }
+        // Zeroed by the allocator, who knows which pages are zeros already.
+        None => vec![T::ZERO; len],
+    }
 }
 
 /// A copy of some elements.

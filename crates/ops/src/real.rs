@@ -24,6 +24,8 @@ pub(crate) trait Real: WithDType + Lanes + Neg<Output = Self> + Default {
     fn log2(self) -> Self;
     fn erf(self) -> Self;
     fn tanh(self) -> Self;
+    /// Rounded to f32.
+    fn single(self) -> f32;
     fn sqrt(self) -> Self;
     /// A packed weight of f32, if that is the type.
     fn packed(weight: &PackedWeight<f32>) -> Option<&PackedWeight<Self>>;
@@ -70,6 +72,11 @@ macro_rules! real {
             #[inline(always)]
             fn tanh(self) -> Self {
                 $tanh(self)
+            }
+            #[inline(always)]
+            #[allow(clippy::unnecessary_cast, reason = "f32 too")]
+            fn single(self) -> f32 {
+                self as f32
             }
             #[inline(always)]
             fn sqrt(self) -> Self {

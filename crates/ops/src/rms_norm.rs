@@ -9,6 +9,7 @@ use crate::fused::{Fused, Kept, Sinks, View, apply};
 use crate::host::is_fusable;
 use crate::layer_norm::check_vector;
 use crate::real::Real;
+use crate::threads::Team;
 use crate::vector::{sum, sum2, vectorised};
 use crate::{Result, composed, memory};
 use candle_core::{Shape, Tensor};
@@ -37,7 +38,12 @@ impl Fused for RmsNorm {
         let x = &inputs[0];
         let mut y = memory::take(x.shape().elem_count());
         let mut scales = memory::take(x.rows().0);
-        forward::<T>(x.contiguous()?, inputs[1].contiguous()?, self.eps, &mut y, &mut scales);
+        let weight = inputs[1].contiguous()?;
+        let (d, team) = (weight.len().max(1), Team::of_forward(keep, y.len()));
+        let rows = team.rows_at_once(x.rows().0, x.rows().0);
+        let pieces =
+            y.chunks_mut(rows * d).zip(x.contiguous()?.chunks(rows * d)).zip(scales.chunks_mut(rows));
+        team.each(pieces, |((y, x), scales)| forward::<T>(x, weight, self.eps, y, scales));
         if keep {
             self.scales.set(scales);
         }

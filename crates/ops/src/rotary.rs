@@ -8,6 +8,7 @@
 use crate::fused::{Fused, Sinks, View, apply};
 use crate::host::{Host, Rows4, is_fusable, with_rows};
 use crate::real::Real;
+use crate::threads::Team;
 use crate::vector::vectorised;
 use crate::{OpsError, Result, composed, memory};
 use candle_core::{Shape, Tensor};
@@ -72,11 +73,16 @@ impl Rotate {
         y: &mut [T],
         direction: f64,
         accumulate: bool,
+        team: &Team,
     ) -> Result<()> {
         let (cos, sin) = (Host::new(&self.cos), Host::new(&self.sin));
         let by_row = self.cos.dim(0)? > 1;
         let angles = Angles { cos: cos.slice()?, sin: sin.slice()?, by_row, layout: self.layout };
-        turn::<T>(x, rows, self.dims, angles, direction, y, accumulate);
+        let (b, t, h, k) = self.dims;
+        let piece = team.rows_at_once(b * t, b * t);
+        team.each(y.chunks_mut((piece * h * k).max(1)).enumerate(), |(at, y)| {
+            turn::<T>((x, &rows), at * piece, self.dims, angles, direction, y, accumulate);
+        });
         Ok(())
     }
 }
@@ -88,11 +94,11 @@ impl Fused for Rotate {
         "rotate"
     }
 
-    fn forward<T: Real>(&self, inputs: &[View<'_, T>], _: bool) -> Result<(Vec<T>, Shape)> {
+    fn forward<T: Real>(&self, inputs: &[View<'_, T>], keep: bool) -> Result<(Vec<T>, Shape)> {
         let shape = inputs[0].shape().clone();
         let (x, rows) = inputs[0].rows4()?;
         let mut y = memory::take(shape.elem_count());
-        self.turn(x, rows, &mut y, 1.0, false)?;
+        self.turn(x, rows, &mut y, 1.0, false, &Team::of_forward(keep, 2 * x.len()))?;
         Ok((y, shape))
     }
 
@@ -105,13 +111,14 @@ impl Fused for Rotate {
     ) -> Result<()> {
         if let Some(sink) = sinks[0].take() {
             let (dx, accumulate) = sink.open();
-            self.turn(grad, Rows4::contiguous(self.dims), dx, -1.0, accumulate)?;
+            self.turn(grad, Rows4::contiguous(self.dims), dx, -1.0, accumulate, &Team::ONE)?;
         }
         Ok(())
     }
 }
 
 /// Cosines and sines `(B or 1, T, R/2)`.
+#[derive(Clone, Copy)]
 struct Angles<'a, T> {
     cos: &'a [T],
     sin: &'a [T],
@@ -121,55 +128,53 @@ struct Angles<'a, T> {
 
 vectorised! {
     fn turn<'a, T, S>(
-        x: &'a [T],
-        rows: Rows4,
+        from: (&'a [T], &'a Rows4),
+        first: usize,
         dims: (usize, usize, usize, usize),
         angles: Angles<'a, T>,
         direction: f64,
         y: &'a mut [T],
         accumulate: bool,
     ) {
+        let (x, rows) = from;
         let (b, t, h, k) = dims;
         let Angles { cos, sin, by_row, layout } = angles;
         let angle_rows = if by_row { b * t } else { t };
         let half = cos.len() / angle_rows.max(1);
         let direction = T::real(direction);
         let mut turned = vec![T::ZERO; k];
-        for batch in 0..b {
-            for place in 0..t {
-                let angle = half * if by_row { batch * t + place } else { place };
-                let (cos, sin) = (&cos[angle..angle + half], &sin[angle..angle + half]);
-                for head in 0..h {
-                    let from = rows.at(batch, place, head);
-                    let x = &x[from..from + k];
-                    turned[2 * half..].copy_from_slice(&x[2 * half..]);
-                    match layout {
-                        RotaryLayout::HalfSplit => {
-                            let (x1, x2) = (&x[..half], &x[half..2 * half]);
-                            let (y1, y2) = turned[..2 * half].split_at_mut(half);
-                            for i in 0..half {
-                                let s = direction * sin[i];
-                                y1[i] = x1[i] * cos[i] - x2[i] * s;
-                                y2[i] = x1[i] * s + x2[i] * cos[i];
-                            }
-                        }
-                        RotaryLayout::Interleaved => {
-                            let pairs = x.as_chunks::<2>().0.iter().zip(turned.as_chunks_mut::<2>().0);
-                            for (([x1, x2], y), (&c, &s)) in pairs.zip(cos.iter().zip(sin)) {
-                                let s = direction * s;
-                                *y = [*x1 * c - *x2 * s, *x1 * s + *x2 * c];
-                            }
+        for (row, y) in (first..).zip(y.chunks_exact_mut((h * k).max(1))) {
+            let (batch, place) = (row / t, row % t);
+            let angle = half * if by_row { row } else { place };
+            let (cos, sin) = (&cos[angle..angle + half], &sin[angle..angle + half]);
+            for (head, y) in y.chunks_exact_mut(k).enumerate() {
+                let from = rows.at(batch, place, head);
+                let x = &x[from..from + k];
+                turned[2 * half..].copy_from_slice(&x[2 * half..]);
+                match layout {
+                    RotaryLayout::HalfSplit => {
+                        let (x1, x2) = (&x[..half], &x[half..2 * half]);
+                        let (y1, y2) = turned[..2 * half].split_at_mut(half);
+                        for i in 0..half {
+                            let s = direction * sin[i];
+                            y1[i] = x1[i] * cos[i] - x2[i] * s;
+                            y2[i] = x1[i] * s + x2[i] * cos[i];
                         }
                     }
-                    let to = ((batch * t + place) * h + head) * k;
-                    let y = &mut y[to..to + k];
-                    if accumulate {
-                        for (y, &turned) in y.iter_mut().zip(&turned) {
-                            *y += turned;
+                    RotaryLayout::Interleaved => {
+                        let pairs = x.as_chunks::<2>().0.iter().zip(turned.as_chunks_mut::<2>().0);
+                        for (([x1, x2], y), (&c, &s)) in pairs.zip(cos.iter().zip(sin)) {
+                            let s = direction * s;
+                            *y = [*x1 * c - *x2 * s, *x1 * s + *x2 * c];
                         }
-                    } else {
-                        y.copy_from_slice(&turned);
                     }
+                }
+                if accumulate {
+                    for (y, &turned) in y.iter_mut().zip(&turned) {
+                        *y += turned;
+                    }
+                } else {
+                    y.copy_from_slice(&turned);
                 }
             }
         }

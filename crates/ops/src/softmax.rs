@@ -7,6 +7,7 @@
 use crate::fused::{Fused, Sinks, View, apply};
 use crate::host::is_fusable;
 use crate::real::Real;
+use crate::threads::Team;
 use crate::vector::{softmax_row, sum2, vectorised};
 use crate::{Result, composed, memory};
 use candle_core::{Shape, Tensor};
@@ -31,9 +32,16 @@ impl Fused for Softmax {
         "softmax"
     }
 
-    fn forward<T: Real>(&self, inputs: &[View<'_, T>], _: bool) -> Result<(Vec<T>, Shape)> {
-        let mut p = memory::copy_of(inputs[0].contiguous()?);
-        forward::<T>(&mut p, self.columns);
+    fn forward<T: Real>(&self, inputs: &[View<'_, T>], keep: bool) -> Result<(Vec<T>, Shape)> {
+        let x = inputs[0].contiguous()?;
+        let mut p = memory::take(x.len());
+        let team = Team::of_forward(keep, 8 * p.len());
+        let (rows, columns) = (p.len() / self.columns.max(1), self.columns.max(1));
+        let piece = team.rows_at_once(rows, rows) * columns;
+        team.each(p.chunks_mut(piece).zip(x.chunks(piece)), |(p, x)| {
+            p.copy_from_slice(x);
+            forward::<T>(p, columns);
+        });
         Ok((p, inputs[0].shape().clone()))
     }
 

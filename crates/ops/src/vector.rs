@@ -16,16 +16,18 @@ use crate::real::Real;
 /// inlined only if the compiler finds it small, and would else lose the instruction set.
 /// `S` names the instruction set inside the body.
 macro_rules! vectorised {
-    ($(#[$meta:meta])* $vis:vis fn $name:ident<$life:lifetime, $t:ident, $s:ident>(
+    ($(#[$meta:meta])* $vis:vis fn $name:ident<$life:lifetime $(, $more:lifetime)*, $t:ident, $s:ident $(, $w:ident: $bound:ident)?>(
         $($arg:ident: $ty:ty),* $(,)?
     ) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
-        $vis fn $name<$life, $t: $crate::real::Real>($($arg: $ty),*) $(-> $ret)? {
-            struct Call<$life, $t: $crate::real::Real> {
+        $vis fn $name<$life $(, $more)*, $t: $crate::real::Real $(, $w: $bound)?>($($arg: $ty),*) $(-> $ret)? {
+            struct Call<$life $(, $more)*, $t: $crate::real::Real $(, $w: $bound)?> {
                 $($arg: $ty,)*
                 borrows: std::marker::PhantomData<&$life $t>,
             }
-            impl<$life, $t: $crate::real::Real> pulp::WithSimd for Call<$life, $t> {
+            impl<$life $(, $more)*, $t: $crate::real::Real $(, $w: $bound)?> pulp::WithSimd
+                for Call<$life $(, $more)*, $t $(, $w)?>
+            {
                 type Output = $crate::vector::vectorised!(@output $($ret)?);
                 #[inline(always)]
                 fn with_simd<$s: pulp::Simd>(self, _: $s) -> Self::Output {
@@ -167,7 +169,7 @@ pub(crate) fn tanh(x: f32) -> f32 {
     let a = if a > 10.0 { 10.0 } else { a };
     let s = a * a;
     let p = -5.704_988_6e-3;
-    let p = p * s + 2.063_908_9e-2;
+    let p = p * s + 2.063_909e-2;
     let p = p * s - 5.373_971_5e-2;
     let p = p * s + 1.333_144_2e-1;
     let p = p * s - 3.333_328e-1;

@@ -211,7 +211,10 @@ impl Attention {
             observer.see(point, &map)?;
         }
         let extras = Extras { bias, null: self.null.as_null(), dropout };
-        Ok(ops::attention(q, k, v, &extras, &self.spec)?)
+        Ok(match observer.watches(self.layer) {
+            Some(watch) => ops::attention_watched(q, k, v, &extras, &self.spec, &*watch)?,
+            None => ops::attention(q, k, v, &extras, &self.spec)?,
+        })
     }
 
     /// The map of one site, computed for the examples, heads and query rows in scope and no others.

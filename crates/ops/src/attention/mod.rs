@@ -21,22 +21,26 @@ mod pack;
 mod scratch;
 mod sight;
 mod spec;
+mod watch;
 
-use crate::fused::{Fused, Kept, Sinks, View, apply, records_gradients, takes_any_inputs, views};
-use crate::host::{Host, is_fusable, with_rows};
+use crate::fused::{Fused, Kept, Sinks, View, apply, computed, records_gradients, takes_any_inputs, views};
+use crate::host::{Host, by_dtype, is_fusable, with_rows};
 use crate::real::Real;
-use crate::{Result, composed, memory};
+use crate::threads::Team;
+use crate::{OpsError, Result, composed, memory};
 use backward::{Targets, backward};
 use bias::BiasValues;
 use candle_core::{Shape, Tensor};
 use forward::forward;
 use operands::{NullLogit, Operands};
 use scratch::with_scratch;
+use watch::{Nobody, Somebody, Watch};
 
 pub use dropout::AttentionDropout;
 pub(crate) use extras::check;
 pub use extras::{DistanceBias, Extras, Null};
 pub use spec::AttentionSpec;
+pub use watch::{WatchRows, WatchedRow, WatchedScores, watch_pattern};
 
 /// Attention: `(B, Tq, H, K)` from q `(B, Tq, H, K)` and k, v `(B, Tk, G, K)`.
 ///
@@ -68,22 +72,61 @@ pub fn attention(
     if !is_fusable(q) || bent || learned && !takes_any_inputs() {
         return composed::attention(q, k, v, extras, spec);
     }
-    let table = |table: &Tensor| table.to_dtype(q.dtype())?.contiguous();
-    let tables = tables.into_iter().flatten().map(table).collect::<Result<Vec<_>>>()?;
+    let tables = tables_of(extras, q)?;
     let (q, k, v) = (with_rows(q)?, with_rows(k)?, with_rows(v)?);
     let mut inputs = vec![&q, &k, &v];
     if learned {
         inputs.extend(&tables);
     }
-    let op = Attention {
-        spec: *spec,
-        bias: extras.bias.map(|bias| bias.first),
-        null: extras.null.map(|_| logits.is_some()),
-        dropout: extras.dropout.filter(|dropout| dropout.p > 0.0),
-        constants: if learned { Vec::new() } else { tables.clone() },
-        log_sums: Kept::default(),
+    let constants = if learned { Vec::new() } else { tables.clone() };
+    apply(Attention::new(extras, spec, constants), &inputs)
+}
+
+/// [`attention`], to the same bits, that shows every row of the pattern while it is in memory.
+///
+/// The result has no gradients, and where some are recorded this is an error: a watcher belongs into evaluation
+/// ([`crate::without_gradients`]). Where the kernel does not run the pattern is computed whole.
+pub fn attention_watched(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    extras: &Extras<'_>,
+    spec: &AttentionSpec,
+    watch: &dyn WatchRows,
+) -> Result<Tensor> {
+    check(q, k, v, extras, spec)?;
+    if records_gradients(&[q, k, v]) {
+        return Err(OpsError::Value {
+            op: "attention_watched",
+            argument: "q, k, v",
+            found: "part of a graph of gradients".into(),
+            expected: "constants; run it inside `without_gradients`".into(),
+        }
+        .into());
+    }
+    if !is_fusable(q) {
+        let scores = composed::scores(q, k, extras, spec)?;
+        let pattern = composed::pattern(&scores, extras.null)?;
+        watch_pattern(&pattern, Some(WatchedScores { scores: &scores, null: extras.null }), spec, watch)?;
+        return composed::weighted_values(&composed::dropped(&pattern, extras.dropout)?, v);
+    }
+    let op = Attention::new(extras, spec, tables_of(extras, q)?);
+    let (q, k, v) = (with_rows(q)?, with_rows(k)?, with_rows(v)?);
+    let hosts = [Host::new(&q), Host::new(&k), Host::new(&v)];
+    by_dtype!("attention_watched", q.dtype(), T => {
+        let (y, shape, _) = op.compute::<T>(&views(&hosts)?, false, &Somebody(watch))?;
+        computed(y, shape, q.device(), false)
+    })
+}
+
+/// The bias and the logits of the null option, where there are any, as the kernels read them.
+fn tables_of(extras: &Extras<'_>, q: &Tensor) -> Result<Vec<Tensor>> {
+    let logits = match extras.null {
+        Some(Null::Learned(logits)) => Some(logits),
+        _ => None,
     };
-    apply(op, &inputs)
+    let tables = [extras.bias.map(|bias| &bias.values), logits];
+    tables.into_iter().flatten().map(|table| table.to_dtype(q.dtype())?.contiguous()).collect()
 }
 
 /// Inputs are q, k, v and then, if one of them is learned, the bias and the logits of the null option.
@@ -101,6 +144,35 @@ struct Attention {
 }
 
 impl Attention {
+    fn new(extras: &Extras<'_>, spec: &AttentionSpec, constants: Vec<Tensor>) -> Self {
+        Self {
+            spec: *spec,
+            bias: extras.bias.map(|bias| bias.first),
+            null: extras.null.map(|null| matches!(null, Null::Learned(_))),
+            dropout: extras.dropout.filter(|dropout| dropout.p > 0.0),
+            constants,
+            log_sums: Kept::default(),
+        }
+    }
+
+    /// The output and, if they are to be kept, the logarithms of the normalisers.
+    fn compute<T: Real>(
+        &self,
+        inputs: &[View<'_, T>],
+        keep: bool,
+        watch: &impl Watch,
+    ) -> Result<(Vec<T>, Shape, Vec<T>)> {
+        let shape = inputs[0].shape();
+        let (b, tq, h, d) = shape.dims4()?;
+        let mut out = memory::take(shape.elem_count());
+        let mut log_sums = memory::take(if keep { b * h * tq } else { 0 });
+        self.with_operands(inputs, |operands| {
+            let team = Team::of_forward(keep, b * tq * h * d * operands.tk);
+            forward(operands, &mut out, keep.then_some(&mut log_sums), watch, &team);
+        })?;
+        Ok((out, shape.clone(), log_sums))
+    }
+
     /// Calls `f` with everything the kernels need to know.
     fn with_operands<T: Real, R>(
         &self,
@@ -138,17 +210,11 @@ impl Fused for Attention {
     }
 
     fn forward<T: Real>(&self, inputs: &[View<'_, T>], keep: bool) -> Result<(Vec<T>, Shape)> {
-        let shape = inputs[0].shape();
-        let (b, tq, h, _) = shape.dims4()?;
-        let mut out = memory::take(shape.elem_count());
-        let mut log_sums = memory::take(if keep { b * h * tq } else { 0 });
-        self.with_operands(inputs, |operands| {
-            with_scratch(|scratch| forward(operands, &mut out, keep.then_some(&mut log_sums), scratch));
-        })?;
+        let (out, shape, log_sums) = self.compute(inputs, keep, &Nobody)?;
         if keep {
             self.log_sums.set(log_sums);
         }
-        Ok((out, shape.clone()))
+        Ok((out, shape))
     }
 
     fn backward<T: Real>(

@@ -10,6 +10,8 @@ pub(super) struct Scratch<T> {
     pub(super) squares: [Buffer<Square<T>>; 5],
     pub(super) blocks: [Buffer<Block<T>>; 5],
     pub(super) tables: [Buffer<T>; 2],
+    /// One row of the pattern, for those who watch it.
+    pub(super) row: Buffer<f32>,
 }
 
 pub(super) struct Buffer<E>(Vec<E>);

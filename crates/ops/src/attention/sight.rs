@@ -56,6 +56,12 @@ impl Sight {
         self.begin[r] < self.end[r]
     }
 
+    /// The keys that row r sees.
+    #[inline(always)]
+    pub(super) fn of_row(&self, r: usize) -> Range<usize> {
+        self.begin[r] as usize..self.end[r] as usize
+    }
+
     /// The columns of a block that row r sees.
     #[inline(always)]
     pub(super) fn columns(&self, block: usize, r: usize) -> Range<usize> {

@@ -2,7 +2,7 @@
 
 use super::softmax;
 use crate::attention::check;
-use crate::{AttentionSpec, DistanceBias, Extras, Null, OpsError, Result};
+use crate::{AttentionDropout, AttentionSpec, DistanceBias, Extras, Null, OpsError, Result};
 use candle_core::{D, Tensor};
 
 /// `scale · q kᵀ` with q `(B, Tq, H, K)` and k `(B, Tk, G, K)`: `(B, H, Tq, Tk)`.
@@ -102,13 +102,22 @@ pub fn attention(
     spec: &AttentionSpec,
 ) -> Result<Tensor> {
     check(q, k, v, extras, spec)?;
-    let scores = raw_scores(q, k, spec.scale)?; // (B, H, Tq, Tk)
-    let scores = add_bias(&softcap(&scores, spec)?, extras.bias, spec)?;
-    let mut pattern = pattern(&mask(&scores, spec)?, extras.null)?;
-    if let Some(dropout) = extras.dropout {
-        pattern = (&pattern * dropout.factors(pattern.dims4()?, pattern.dtype(), pattern.device())?)?;
+    let pattern = pattern(&scores(q, k, extras, spec)?, extras.null)?;
+    weighted_values(&dropped(&pattern, extras.dropout)?, v)
+}
+
+/// What the pattern is made of: scaled, capped, biased, masked `(B, H, Tq, Tk)`.
+pub(crate) fn scores(q: &Tensor, k: &Tensor, extras: &Extras<'_>, spec: &AttentionSpec) -> Result<Tensor> {
+    let scores = softcap(&raw_scores(q, k, spec.scale)?, spec)?;
+    mask(&add_bias(&scores, extras.bias, spec)?, spec)
+}
+
+/// The pattern with dropout, if there is one.
+pub(crate) fn dropped(pattern: &Tensor, dropout: Option<AttentionDropout>) -> Result<Tensor> {
+    match dropout {
+        Some(dropout) => pattern * dropout.factors(pattern.dims4()?, pattern.dtype(), pattern.device())?,
+        None => Ok(pattern.clone()),
     }
-    weighted_values(&pattern, v)
 }
 
 /// `(B, T, G, K)` to `(B, H, T, K)`: query head h reads key/value head ⌊h / (H/G)⌋.

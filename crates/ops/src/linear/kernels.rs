@@ -9,10 +9,12 @@
 //! Sums run over the inner dimension in ascending order, in blocks of [`DEPTH`]: the bits of a
 //! result depend on nothing but the operands, and AVX2 and AVX-512 give the same.
 
-use crate::matmul::{ByRows, Panels, Product};
+use crate::matmul::{ByRows, ColumnsTo, NR, Panels, Product};
 use crate::real::Real;
 use crate::scratch;
+use crate::threads::Team;
 use pulp::{Arch, Simd, WithSimd};
+use std::iter::repeat;
 use std::ops::Range;
 
 /// Inner dimension of one pass.
@@ -22,6 +24,8 @@ const DEPTH: usize = 256;
 const COLUMNS: usize = 256;
 /// Rows of y that are finished together, and are then still in the cache for the epilogue.
 const ROWS: usize = 96;
+/// Bytes of W that are laid out before they are multiplied: what a cache shared by the cores holds.
+const PACKED: usize = 16 << 20;
 /// Columns of ∂y that are copied next to each other when they lie far apart.
 const STRIP: usize = 64;
 /// Columns of ∂y up to which they are read where they lie. The rows of wider ones are so far apart
@@ -54,7 +58,7 @@ impl<T: Real> PackedWeight<T> {
     /// From another W of the same shape, into the same memory.
     pub(crate) fn repack(&mut self, weight: &[T]) {
         let Self { panels, out, inner } = self;
-        pack(weight, *out, *inner, panels);
+        pack(weight, *out, *inner, panels, &Team::ONE);
     }
 }
 
@@ -68,9 +72,9 @@ pub(super) enum Weight<'a, T> {
 /// What is done to rows of y once they are finished, while they are in the cache.
 ///
 /// Implementations are `#[inline(always)]`: they are compiled into the vectorised product.
-pub(super) trait Epilogue<T> {
-    /// `block` holds whole rows of y, from row `first` on: `(n, out)`.
-    fn rows(&mut self, first: usize, block: &mut [T]);
+pub(super) trait Epilogue<T>: Sync {
+    /// `block` holds whole rows of y, and `slopes` their place among the slopes, if those are kept.
+    fn rows(&self, block: &mut [T], slopes: Option<&mut [T]>);
 }
 
 /// `y = x Wᵀ`.
@@ -78,7 +82,7 @@ pub(super) struct NoEpilogue;
 
 impl<T> Epilogue<T> for NoEpilogue {
     #[inline(always)]
-    fn rows(&mut self, _: usize, _: &mut [T]) {}
+    fn rows(&self, _: &mut [T], _: Option<&mut [T]>) {}
 }
 
 /// `y = x Wᵀ + b`.
@@ -86,7 +90,7 @@ pub(super) struct AddBias<'a, T>(pub(super) &'a [T]);
 
 impl<T: Real> Epilogue<T> for AddBias<'_, T> {
     #[inline(always)]
-    fn rows(&mut self, _: usize, block: &mut [T]) {
+    fn rows(&self, block: &mut [T], _: Option<&mut [T]>) {
         for y in block.chunks_exact_mut(self.0.len()) {
             for (y, &b) in y.iter_mut().zip(self.0) {
                 *y += b;
@@ -95,13 +99,15 @@ impl<T: Real> Epilogue<T> for AddBias<'_, T> {
     }
 }
 
-/// `y = x Wᵀ`, each block of rows finished by the epilogue.
+/// `y = x Wᵀ`, each block of rows finished by the epilogue, which gets the rows of `slopes` too.
 pub(super) fn forward<T: Real, E: Epilogue<T>>(
     x: &[T],
     weight: Weight<'_, T>,
     y: &mut [T],
     sizes: Sizes,
-    epilogue: E,
+    epilogue: &E,
+    slopes: Option<&mut [T]>,
+    team: &Team,
 ) {
     let Sizes { rows, inner, out } = sizes;
     assert_eq!(x.len(), rows * inner);
@@ -112,13 +118,43 @@ pub(super) fn forward<T: Real, E: Epilogue<T>>(
     match weight {
         Weight::Packed(weight) => {
             assert_eq!((weight.out, weight.inner), (out, inner));
-            Arch::new().dispatch(Forward { x, panels: &weight.panels, y, sizes, epilogue });
+            columns(x, &weight.panels, 0..out, y, sizes, Some(epilogue), slopes, team);
         }
         Weight::Plain(weight) => with_scratch(|Scratch { panels, .. }| {
-            pack(weight, out, inner, panels);
-            Arch::new().dispatch(Forward { x, panels, y, sizes, epilogue });
+            assert_eq!(weight.len(), out * inner);
+            let width = (PACKED / size_of::<T>() / inner.max(1)).next_multiple_of(NR);
+            let mut slopes = slopes;
+            for part in blocks(out, width) {
+                pack(&weight[part.start * inner..part.end * inner], part.len(), inner, panels, team);
+                let last = part.end == out;
+                let slopes = slopes.as_deref_mut().filter(|_| last);
+                columns(x, panels, part, y, sizes, last.then_some(epilogue), slopes, team);
+            }
         }),
     }
+}
+
+/// Some columns of y, and the epilogue if they are the last.
+#[expect(clippy::too_many_arguments, reason = "the operands of `forward` and what is left to do")]
+fn columns<T: Real, E: Epilogue<T>>(
+    x: &[T],
+    panels: &Panels<T>,
+    part: Range<usize>,
+    y: &mut [T],
+    sizes: Sizes,
+    epilogue: Option<&E>,
+    slopes: Option<&mut [T]>,
+    team: &Team,
+) {
+    let Sizes { rows, inner, out } = sizes;
+    let rows = team.rows_at_once(rows, ROWS);
+    let mut slopes = slopes.map(|slopes| slopes.chunks_mut(rows * out));
+    let pieces = y.chunks_mut(rows * out).zip(x.chunks((rows * inner).max(1)).map(Some).chain(repeat(None)));
+    let pieces = pieces.map(|(y, x)| (y, x.unwrap_or(&[]), slopes.as_mut().and_then(Iterator::next)));
+    team.each(pieces, |(y, x, slopes)| {
+        let sizes = Sizes { rows: y.len() / out, inner, out };
+        Arch::new().dispatch(Forward { x, panels, part: part.clone(), y, sizes, epilogue, slopes });
+    });
 }
 
 /// `∂x (+)= ∂y W`.
@@ -168,12 +204,15 @@ fn is_trivial<T: Real>(c: &mut [T], depth: usize, accumulate: bool) -> bool {
     depth == 0 || c.is_empty()
 }
 
+/// A piece of the forward product: all of its rows, some of its columns.
 struct Forward<'a, T, E> {
     x: &'a [T],
     panels: &'a Panels<T>,
+    part: Range<usize>,
     y: &'a mut [T],
     sizes: Sizes,
-    epilogue: E,
+    epilogue: Option<&'a E>,
+    slopes: Option<&'a mut [T]>,
 }
 
 impl<T: Real, E: Epilogue<T>> WithSimd for Forward<'_, T, E> {
@@ -181,7 +220,8 @@ impl<T: Real, E: Epilogue<T>> WithSimd for Forward<'_, T, E> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { x, panels, y, sizes: Sizes { inner, out, .. }, mut epilogue } = self;
+        let Self { x, panels, part, y, sizes: Sizes { inner, out, .. }, epilogue, mut slopes } = self;
+        let mut slopes = slopes.as_mut().map(|slopes| slopes.chunks_mut(ROWS * out));
         for (block, y) in y.chunks_mut(ROWS * out).enumerate() {
             let first = block * ROWS;
             // One empty block if there is nothing to sum, so that y is written.
@@ -191,12 +231,15 @@ impl<T: Real, E: Epilogue<T>> WithSimd for Forward<'_, T, E> {
                     a: ByRows { data: &x[first * inner + depth.start..], stride: inner },
                     b: panels,
                     inner: depth.start..depth.end.min(inner),
-                    c: y,
+                    c: &mut y[part.start..],
                     c_stride: out,
                     accumulate: depth.start > 0,
                 });
             }
-            epilogue.rows(first, y);
+            let slopes = slopes.as_mut().and_then(Iterator::next);
+            if let Some(epilogue) = epilogue {
+                epilogue.rows(y, slopes);
+            }
         }
     }
 }
@@ -325,19 +368,21 @@ fn blocks(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// Wᵀ in panels.
-fn pack<T: Real>(weight: &[T], out: usize, inner: usize, panels: &mut Panels<T>) {
-    struct Pack<'a, T>(&'a [T], usize, usize, &'a mut Panels<T>);
+fn pack<T: Real>(weight: &[T], out: usize, inner: usize, panels: &mut Panels<T>, team: &Team) {
+    struct Pack<'a, T>(ColumnsTo<'a, T>, &'a [T], usize);
     impl<T: Real> WithSimd for Pack<'_, T> {
         type Output = ();
 
         #[inline(always)]
         fn with_simd<S: Simd>(self, simd: S) {
-            let Self(weight, out, inner, panels) = self;
-            panels.set_columns(simd, weight, inner, inner, out);
+            let Self(columns, weight, inner) = self;
+            columns.set(simd, weight, inner);
         }
     }
     assert_eq!(weight.len(), out * inner);
-    Arch::new().dispatch(Pack(weight, out, inner, panels));
+    team.each(panels.by_columns(inner, out), |columns| {
+        Arch::new().dispatch(Pack(columns, weight, inner));
+    });
 }
 
 #[derive(Default)]
@@ -356,6 +401,7 @@ fn with_scratch<T: Real, R>(run: impl FnOnce(&mut Scratch<T>) -> R) -> R {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     /// Values of both signs that a product does not round to zero.
@@ -394,12 +440,12 @@ mod tests {
 
         let y = naive((rows, inner, out), |i, p| x[i * inner + p], |p, j| w[j * inner + p]);
         let mut got = unspecified(rows * out);
-        forward(&xt, Weight::Plain(&wt), &mut got, sizes, NoEpilogue);
+        forward(&xt, Weight::Plain(&wt), &mut got, sizes, &NoEpilogue, None, &Team::ONE);
         assert_close(&got, &y, tolerance, &what("y"));
         let y: Vec<_> = y.iter().enumerate().map(|(i, y)| y + b[i % out]).collect();
         let packed = PackedWeight::new(&wt, out, inner);
         let mut got = unspecified(rows * out);
-        forward(&xt, Weight::Packed(&packed), &mut got, sizes, AddBias(&bt));
+        forward(&xt, Weight::Packed(&packed), &mut got, sizes, &AddBias(&bt), None, &Team::ONE);
         assert_close(&got, &y, tolerance, &what("y with a bias"));
 
         let dx = naive((rows, out, inner), |i, p| g[i * out + p], |p, j| w[p * inner + j]);
@@ -458,26 +504,27 @@ mod tests {
         let mut packed = PackedWeight::new(&a, 21, 10);
         packed.repack(&b);
         let (mut got, mut expected) = (vec![0.0; 63], vec![0.0; 63]);
-        forward(&x, Weight::Packed(&packed), &mut got, sizes, NoEpilogue);
-        forward(&x, Weight::Plain(&b), &mut expected, sizes, NoEpilogue);
+        forward(&x, Weight::Packed(&packed), &mut got, sizes, &NoEpilogue, None, &Team::ONE);
+        forward(&x, Weight::Plain(&b), &mut expected, sizes, &NoEpilogue, None, &Team::ONE);
         assert_eq!(got, expected);
     }
 
-    /// What the epilogue is given: every row once, in order, with its number.
+    /// What the epilogue is given: every row once, finished, with its slopes.
     #[test]
     fn the_epilogue_sees_every_row_once() {
-        struct Check<'a>(&'a mut Vec<f64>);
-        impl Epilogue<f64> for Check<'_> {
-            fn rows(&mut self, first: usize, block: &mut [f64]) {
-                assert_eq!(first * 3, self.0.len());
+        struct Check;
+        impl Epilogue<f64> for Check {
+            fn rows(&self, block: &mut [f64], slopes: Option<&mut [f64]>) {
                 assert_eq!(block.len() % 3, 0);
-                self.0.extend_from_slice(block);
+                for (slope, y) in slopes.unwrap().iter_mut().zip(block) {
+                    *slope += *y;
+                }
             }
         }
         let sizes = Sizes { rows: 2 * ROWS + 5, inner: DEPTH + 1, out: 3 };
         let (x, w) = (values(sizes.rows * sizes.inner, 1), values(3 * sizes.inner, 2));
-        let (mut y, mut seen) = (vec![f64::NAN; sizes.rows * 3], Vec::new());
-        forward(&x, Weight::Plain(&w), &mut y, sizes, Check(&mut seen));
+        let (mut y, mut seen) = (vec![f64::NAN; sizes.rows * 3], vec![0.0; sizes.rows * 3]);
+        forward(&x, Weight::Plain(&w), &mut y, sizes, &Check, Some(&mut seen), &Team::ONE);
         assert_eq!(y, seen);
     }
 
@@ -492,7 +539,9 @@ mod tests {
         let panels = &PackedWeight::new(&weight, out, inner).panels;
         let (x, weight, grad) = (&x[..], &weight[..], &grad[..]);
         for accumulate in [false, true] {
-            simd.vectorize(Forward { x, panels, y: &mut y, sizes, epilogue: AddBias(&grad[..out]) });
+            let bias = AddBias(&grad[..out]);
+            let (part, y) = (0..out, &mut y[..]);
+            simd.vectorize(Forward { x, panels, part, y, sizes, epilogue: Some(&bias), slopes: None });
             simd.vectorize(InputGradient { grad, weight, dx: &mut dx, sizes, accumulate, scratch });
             simd.vectorize(WeightGradient { grad, x, dw: &mut dw, sizes, accumulate, scratch });
             simd.vectorize(ColumnSums { grad, db: &mut db, accumulate });
@@ -524,7 +573,7 @@ mod tests {
                 x[i * inner + inner / 2] = bad;
             }
             let mut y = vec![0.0; rows * out];
-            forward(&x, Weight::Plain(&w), &mut y, sizes, NoEpilogue);
+            forward(&x, Weight::Plain(&w), &mut y, sizes, &NoEpilogue, None, &Team::ONE);
             for (x, y) in x.chunks(inner).zip(y.chunks(out)) {
                 let finite = x.iter().all(|x| x.is_finite());
                 assert!(y.iter().all(|y| y.is_finite() == finite), "{x:?} became {y:?}");

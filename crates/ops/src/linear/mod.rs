@@ -12,6 +12,7 @@ use crate::activation::Activation;
 use crate::fused::{Fused, Kept, Sinks, View, apply};
 use crate::host::is_fusable;
 use crate::real::Real;
+use crate::threads::Team;
 use crate::vector::mul_to;
 use crate::{OpsError, Result, composed, memory, tape};
 use candle_core::{Shape, Tensor};
@@ -105,14 +106,15 @@ impl Fused for Linear {
         };
         let x = x.contiguous()?;
         let mut y = memory::take(sizes.rows * sizes.out);
+        let team = Team::of_forward(keep, sizes.rows * sizes.out * sizes.inner);
         match (self.activation, bias) {
-            (None, None) => kernels::forward(x, weight, &mut y, sizes, NoEpilogue),
-            (None, Some(bias)) => kernels::forward(x, weight, &mut y, sizes, AddBias(bias)),
+            (None, None) => kernels::forward(x, weight, &mut y, sizes, &NoEpilogue, None, &team),
+            (None, Some(bias)) => kernels::forward(x, weight, &mut y, sizes, &AddBias(bias), None, &team),
             (Some(activation), bias) => {
                 let mut slopes = memory::take(if keep { y.len() } else { 0 });
-                let (bias, out) = (bias.map(AddBias), sizes.out);
-                let epilogue = Activate { bias, activation, out, slopes: keep.then_some(&mut slopes) };
-                kernels::forward(x, weight, &mut y, sizes, epilogue);
+                let epilogue = Activate { bias: bias.map(AddBias), activation };
+                let kept = keep.then_some(&mut slopes[..]);
+                kernels::forward(x, weight, &mut y, sizes, &epilogue, kept, &team);
                 if keep {
                     self.slopes.set(slopes);
                 }
@@ -154,22 +156,17 @@ impl Fused for Linear {
 struct Activate<'a, T> {
     bias: Option<AddBias<'a, T>>,
     activation: Activation,
-    out: usize,
-    slopes: Option<&'a mut Vec<T>>,
 }
 
 impl<T: Real> Epilogue<T> for Activate<'_, T> {
     #[inline(always)]
-    fn rows(&mut self, first: usize, block: &mut [T]) {
-        if let Some(bias) = &mut self.bias {
-            bias.rows(first, block);
+    fn rows(&self, block: &mut [T], slopes: Option<&mut [T]>) {
+        if let Some(bias) = &self.bias {
+            bias.rows(block, None);
         }
-        match &mut self.slopes {
+        match slopes {
             None => self.activation.apply(block),
-            Some(slopes) => {
-                let begin = first * self.out;
-                self.activation.apply_with_slopes(block, &mut slopes[begin..begin + block.len()]);
-            }
+            Some(slopes) => self.activation.apply_with_slopes(block, slopes),
         }
     }
 }

@@ -10,3 +10,5 @@ mod parameters;
 mod pointwise;
 mod rows;
 mod tape;
+mod threads;
+mod watched;
