@@ -10,12 +10,14 @@
 //! loss        the same for tasks without a right answer, whose scores are losses
 //! csv         Results → one row a run
 //! html        Results + Summary → a page that opens offline
+//! inspect     the heads of a model → a page and pictures
 //! ```
 //! Nothing here computes with a model: the crate compiles without Candle, and the same folder gives the same bytes.
 
 mod counts;
 mod csv;
 mod html;
+pub mod inspect;
 mod loss;
 mod maps;
 mod read;

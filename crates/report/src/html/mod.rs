@@ -5,7 +5,7 @@
 
 mod curves;
 mod heatmap;
-mod maps;
+pub(crate) mod maps;
 mod points;
 mod svg;
 mod table;
@@ -163,7 +163,7 @@ pub fn html(results: &Results, summary: &Summary) -> Result<String, HtmlError> {
 }
 
 /// JSON that may stand in a script element: no `<`, so neither `</script` nor `<!--`.
-fn json<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
     Ok(serde_json::to_string(value)?
         .replace('<', "\\u003c")
         .replace('>', "\\u003e")

@@ -1,0 +1,26 @@
+//! Looking at a model's heads: one HTML file that opens offline, and pictures of single maps.
+//!
+//! ```text
+//! page        what the page shows, as plain data
+//! pack        one map, row by row → bytes; long maps are pooled on the way
+//! top         the exact largest keys of each row
+//! curve       distance, sink and mass curves of a head
+//! label       a token's text as a label
+//! write       Page → HTML
+//! picture     PNG and SVG of one map, and of the survey
+//! ```
+//! Nothing here computes with a model; whoever has rows of weights can pack them.
+
+mod curve;
+mod error;
+mod label;
+mod pack;
+mod page;
+mod top;
+mod write;
+
+pub use curve::{CurveInfo, Profile, Thin};
+pub use error::InspectError;
+pub use label::token_label;
+pub use pack::{MOST_CELLS, MapPacker, PackedMap, Quantity, THUMBNAIL, TOP_POOLED, TOP_WHOLE, Unpacked};
+pub use page::{Map, Model, Page, Reading, Statistic};
