@@ -3,5 +3,7 @@
 
 mod gguf;
 mod pickles;
+mod present;
+mod real;
 mod safetensors;
 mod write;
