@@ -160,7 +160,7 @@ impl Cursor<'_> {
     fn value(&mut self, place: &str, kind: u32, depth: usize) -> Result<Value> {
         Ok(match kind {
             0..=5 | 10 | 11 => Value::Integer(self.integer(place, kind)?),
-            6 => Value::Float(f64::from(f32::from_le_bytes(self.take(place)?))),
+            6 => Value::Float(decimal(f32::from_le_bytes(self.take(place)?))),
             7 => Value::Bool(self.flag(place)?),
             8 => Value::Text(self.text(place, u64::MAX)?),
             9 => self.array(place, depth + 1)?,
@@ -357,6 +357,11 @@ impl Cursor<'_> {
         let (block, bytes) = stored.block().unwrap_or((1, 1));
         Ok((stored, block as u64, bytes as u64))
     }
+}
+
+/// The shortest number that rounds to this one: 1e-5, which became an f32 when it was written, is 1e-5 again.
+fn decimal(x: f32) -> f64 {
+    x.to_string().parse().unwrap_or(f64::from(x))
 }
 
 /// Types of tensors that are known by name and not read.

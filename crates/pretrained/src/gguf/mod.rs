@@ -1,6 +1,10 @@
 //! GGUF, the format of llama.cpp: metadata, vocabulary and (quantised) tensors in one file.
 
+mod arch;
+mod facts;
 mod header;
+mod present;
+mod rope;
 mod value;
 
 use std::collections::BTreeMap;

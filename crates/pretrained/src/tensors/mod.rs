@@ -87,7 +87,7 @@ impl Checkpoint {
                 let (sources, tensors) = sharded::open(&file)?;
                 Ok(Self { path: file, kind: Kind::Sharded, sources, tensors })
             }
-            Found::Gguf(file) => Ok(Gguf::open(&file)?.as_stored()),
+            Found::Gguf(file) => Ok(Gguf::open(&file)?.as_hugging_face()?.1),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Where a tensor's bytes are, and how they become the tensor that Hugging Face would have.
 
+use std::fmt;
 use std::ops::Range;
 
 use candle_core::{Device, Tensor};
@@ -24,7 +25,7 @@ pub(crate) struct Place {
     pub(crate) added: f64,
 }
 
-/// The order in which rows are stored. `heads` divides the number of rows.
+/// The order in which rows are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     /// As Hugging Face has them.
@@ -34,10 +35,13 @@ pub(crate) enum Order {
         /// How many heads the rows are of.
         heads: usize,
     },
-    /// All queries, all keys, all values, where Hugging Face has a head's query, key and value together.
+    /// All queries, all keys, all values, where Hugging Face has a key/value head's queries, its key and its value
+    /// together.
     Apart {
-        /// How many heads.
-        heads: usize,
+        /// How many key/value heads.
+        groups: usize,
+        /// How many queries share one.
+        queries: usize,
     },
 }
 
@@ -51,23 +55,40 @@ impl Order {
                 let (head, within) = (row / size, row % size);
                 head * size + within % half * 2 + within / half
             }
-            Self::Apart { heads } => {
-                let size = rows / heads / 3;
-                let (head, within) = (row / (3 * size), row % (3 * size));
-                (within / size * heads + head) * size + within % size
+            Self::Apart { groups, queries } => {
+                let size = rows / (groups * (queries + 2));
+                let (group, within) = (row / ((queries + 2) * size), row % ((queries + 2) * size));
+                match (within / size).checked_sub(queries) {
+                    None => group * queries * size + within,
+                    Some(keys_or_values) => {
+                        (groups * (queries + keys_or_values) + group) * size + within % size
+                    }
+                }
             }
         }
     }
 
     /// Whether this many rows can be in this order.
     pub(crate) fn fits(self, rows: usize) -> bool {
+        let divides = |parts: usize| parts > 0 && rows > 0 && rows.is_multiple_of(parts);
         match self {
             Self::Same => true,
-            Self::Pairs { heads } => {
-                heads > 0 && rows.is_multiple_of(heads) && (rows / heads).is_multiple_of(2)
+            Self::Pairs { heads } => divides(heads.saturating_mul(2)),
+            Self::Apart { groups, queries } => {
+                queries > 0 && divides(groups.saturating_mul(queries.saturating_add(2)))
             }
-            Self::Apart { heads } => {
-                heads > 0 && rows.is_multiple_of(heads) && (rows / heads).is_multiple_of(3)
+        }
+    }
+}
+
+impl fmt::Display for Order {
+    /// How many rows it takes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Same => f.write_str("any number of rows"),
+            Self::Pairs { heads } => write!(f, "an even number for each of {heads} heads"),
+            Self::Apart { groups, queries } => {
+                write!(f, "a multiple of {groups} x ({queries} + 2), for queries, keys and values")
             }
         }
     }
@@ -83,7 +104,7 @@ impl Place {
     }
 
     /// Reads rows of the tensor that `info` describes.
-    pub(super) fn read<T: Number>(
+    pub(crate) fn read<T: Number>(
         &self,
         source: &Source,
         info: &TensorInfo,
@@ -160,7 +181,12 @@ mod tests {
     #[test]
     fn queries_keys_and_values_come_back_per_head() {
         // Two heads of one row: stored q0 q1 k0 k1 v0 v1.
-        let stored: Vec<_> = (0..6).map(|row| Order::Apart { heads: 2 }.stored(row, 6)).collect();
+        let stored: Vec<_> =
+            (0..6).map(|row| Order::Apart { groups: 2, queries: 1 }.stored(row, 6)).collect();
         assert_eq!(stored, [0, 2, 4, 1, 3, 5]);
+        // Two queries a group: stored q0 q1 q2 q3 k0 k1 v0 v1.
+        let stored: Vec<_> =
+            (0..8).map(|row| Order::Apart { groups: 2, queries: 2 }.stored(row, 8)).collect();
+        assert_eq!(stored, [0, 1, 4, 6, 2, 3, 5, 7]);
     }
 }

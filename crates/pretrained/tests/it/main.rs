@@ -4,5 +4,7 @@
 mod gguf;
 mod parity;
 mod pickles;
+mod present;
+mod real;
 mod safetensors;
 mod write;
