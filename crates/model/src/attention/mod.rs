@@ -13,7 +13,7 @@
 mod maps;
 
 use attnlab_hooks::{Observer, Point, Scope, Select, Site, Want, observe};
-use attnlab_ops::{self as ops, AttentionDropout, AttentionSpec, DistanceBias, Extras, Null, composed};
+use attnlab_ops::{self as ops, AttentionDropout, AttentionSpec, DistanceBias, Extras, Null, WatchedScores, composed};
 use attnlab_positions::{Bias, Places, Position};
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
@@ -273,6 +273,12 @@ impl Attention {
         let scores = observe(observer, point(Site::Scores), &maps.finish(&scores, &all)?)?;
         let pattern = pattern_of(&scores, self.null.as_null())?;
         let pattern = observe(observer, point(Site::Pattern), &pattern)?;
+        if let Some(watch) = observer.watches(self.layer) {
+            // Of an edited pattern the scores say nothing any more.
+            let edited = matches!(observer.wants(point(Site::Pattern)), Want::Edit);
+            let known = WatchedScores { scores: &scores, null: self.null.as_null() };
+            ops::watch_pattern(&pattern, (!edited).then_some(known), &self.spec, &*watch)?;
+        }
         let pattern = match dropout {
             Some(dropout) => {
                 (&pattern * dropout.factors((b, h, t, keys), pattern.dtype(), pattern.device())?)?
