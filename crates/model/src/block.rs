@@ -177,6 +177,11 @@ impl Block {
         self.position.as_deref().unwrap_or(model).rotates()
     }
 
+    /// Whether its own encoding, if it has one, lets keys be kept when tokens follow.
+    pub(crate) fn is_incremental(&self) -> bool {
+        self.position.as_ref().is_none_or(|position| position.is_incremental())
+    }
+
     fn scaled(&self, y: Tensor) -> Result<Tensor> {
         if self.residual_scale == 1.0 { Ok(y) } else { Ok((y * self.residual_scale)?) }
     }

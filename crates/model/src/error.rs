@@ -23,6 +23,15 @@ pub enum ModelError {
     /// Logits were asked of a model that ends with its hidden states.
     #[error("the model has no head, so there are no logits; use its hidden states")]
     NoHead,
+    /// Text was asked of a model that cannot continue it.
+    #[error(
+        "the model does not predict next tokens: it sees ahead, or its head is not a language model's; \
+         only causal language models generate"
+    )]
+    NoLanguageModel,
+    /// There is nothing to continue.
+    #[error("the prompt has no tokens; give at least one")]
+    EmptyPrompt,
     /// Segment ids for a model without them.
     #[error("segment ids were given, but the model has no segment embeddings; leave them out")]
     NoSegments,

@@ -15,10 +15,12 @@ mod config;
 mod dropout;
 mod error;
 mod experts;
+mod generate;
 mod head;
 mod mlp;
 mod norm;
 mod projection;
+mod score;
 mod transformer;
 
 pub use cache::Cache;
@@ -28,4 +30,5 @@ pub use config::{
 };
 pub use dropout::Dropout;
 pub use error::{ModelError, Result};
+pub use generate::Sampling;
 pub use transformer::{Pass, Transformer};

@@ -9,7 +9,7 @@ use candle_nn::VarBuilder;
 use crate::attention::Where;
 use crate::block::Block;
 use crate::cache::Cache;
-use crate::config::{Counting, Mlp, ModelConfig, Residual};
+use crate::config::{Counting, Mask, Mlp, ModelConfig, Residual};
 use crate::dropout::{self, Dropout};
 use crate::error::{ModelError, Result};
 use crate::head::Head;
@@ -238,6 +238,12 @@ impl Transformer {
     /// Logits (B, T, n_outputs) of tokens (B, T) from position 0 on.
     pub fn predict(&self, tokens: &Tensor) -> Result<Tensor> {
         self.forward(tokens, &mut NoHooks)
+    }
+
+    /// Whether what a token's block computes stays the same when tokens follow it, so that it can be kept.
+    pub fn is_incremental(&self) -> bool {
+        let own = self.blocks.iter().all(Block::is_incremental);
+        own && self.position.is_incremental() && self.config.mask == Mask::Causal
     }
 
     /// What hook specs are resolved against: the sizes, and the points that this model cannot fire.

@@ -13,6 +13,6 @@ pub mod tensors;
 
 pub use config::Config;
 pub use error::{PretrainedError, Result};
-pub use load::{Pretrained, load, read_config};
+pub use load::{Pretrained, load, open, read_config};
 pub use recipe::{Names, Recipe};
 pub use tensors::Checkpoint;

@@ -12,8 +12,9 @@ use candle_nn::{Init, VarBuilder};
 use crate::config::Config;
 use crate::error::{PretrainedError, Result};
 use crate::families::{Context, Family, registry};
+use crate::gguf::Gguf;
 use crate::recipe::{Names, Recipe, Source};
-use crate::tensors::Checkpoint;
+use crate::tensors::{Checkpoint, Found, find};
 
 /// The most bytes of a configuration; real ones have a few thousand.
 const LONGEST_CONFIG: u64 = 16 << 20;
@@ -26,6 +27,21 @@ pub struct Pretrained {
     pub family: &'static Family,
     /// The `model_type` of its configuration.
     pub model_type: String,
+}
+
+/// The model of a folder in Hugging Face's form, of a `.safetensors` file or an index beside its `config.json`, or of a
+/// `.gguf` file.
+///
+/// # Errors
+/// As [`load`]; or the path is no model, or its weights are a pickle.
+pub fn open(path: &Path, dtype: DType) -> Result<Pretrained> {
+    if let Found::Gguf(file) = find(path)? {
+        let (config, checkpoint) = Gguf::open(&file)?.as_hugging_face()?;
+        return load(checkpoint, &Config::new(&file, config)?, dtype);
+    }
+    let checkpoint = Checkpoint::open(path)?;
+    let folder = checkpoint.path().parent().unwrap_or(path).to_owned();
+    load(checkpoint, &read_config(&folder.join("config.json"))?, dtype)
 }
 
 /// The model of a checkpoint and its configuration, in f32 or f64 on the CPU.

@@ -55,7 +55,7 @@ pub(crate) fn remove_others(checkpoints: &Path, path: &Path) -> Result<()> {
 }
 
 /// The step that a checkpoint's folder is named after.
-fn step_of(path: &Path) -> Option<u64> {
+pub(crate) fn step_of(path: &Path) -> Option<u64> {
     path.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok()
 }
 

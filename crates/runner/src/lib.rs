@@ -23,6 +23,7 @@ mod progress;
 mod provenance;
 mod step;
 mod train;
+mod trained;
 
 pub use durable::write as write_file;
 pub use error::{Result, RunError};
@@ -31,3 +32,4 @@ pub use execute::{Ended, Execution};
 pub use progress::{Event, Progress, Silent};
 pub use step::{StepMemory, StepResult, TrainingStep, micro_batch_rows};
 pub use train::{Resources, run};
+pub use trained::Trained;

@@ -13,7 +13,9 @@
 mod maps;
 
 use attnlab_hooks::{Observer, Point, Scope, Select, Site, Want, observe};
-use attnlab_ops::{self as ops, AttentionDropout, AttentionSpec, DistanceBias, Extras, Null, WatchedScores, composed};
+use attnlab_ops::{
+    self as ops, AttentionDropout, AttentionSpec, DistanceBias, Extras, Null, WatchedScores, composed,
+};
 use attnlab_positions::{Bias, Places, Position};
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};

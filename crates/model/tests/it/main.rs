@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cache;
+mod generate;
 mod gradients;
 mod hooks;
 mod order;
