@@ -5,7 +5,11 @@
 
 mod error;
 pub mod gguf;
+mod model_files;
 pub mod tensors;
+mod tokenizer;
 
 pub use error::{PretrainedError, Result};
+pub use model_files::ModelFiles;
 pub use tensors::Checkpoint;
+pub use tokenizer::Tokenizer;
