@@ -8,11 +8,15 @@ mod error;
 pub mod families;
 pub mod gguf;
 mod load;
+mod model_files;
 mod recipe;
 pub mod tensors;
+mod tokenizer;
 
 pub use config::Config;
 pub use error::{PretrainedError, Result};
-pub use load::{Pretrained, load, open, read_config};
+pub use load::{Pretrained, load};
+pub use model_files::ModelFiles;
 pub use recipe::{Names, Recipe};
 pub use tensors::Checkpoint;
+pub use tokenizer::Tokenizer;

@@ -1,7 +1,6 @@
 //! From a checkpoint's files to the transformer.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use attnlab_model::{ModelConfig, Transformer};
@@ -12,12 +11,9 @@ use candle_nn::{Init, VarBuilder};
 use crate::config::Config;
 use crate::error::{PretrainedError, Result};
 use crate::families::{Context, Family, registry};
-use crate::gguf::Gguf;
+use crate::model_files::ModelFiles;
 use crate::recipe::{Names, Recipe, Source};
-use crate::tensors::{Checkpoint, Found, find};
-
-/// The most bytes of a configuration; real ones have a few thousand.
-const LONGEST_CONFIG: u64 = 16 << 20;
+use crate::tensors::Checkpoint;
 
 /// A pretrained model.
 pub struct Pretrained {
@@ -29,29 +25,15 @@ pub struct Pretrained {
     pub model_type: String,
 }
 
-/// The model of a folder in Hugging Face's form, of a `.safetensors` file or an index beside its `config.json`, or of a
-/// `.gguf` file.
-///
-/// # Errors
-/// As [`load`]; or the path is no model, or its weights are a pickle.
-pub fn open(path: &Path, dtype: DType) -> Result<Pretrained> {
-    if let Found::Gguf(file) = find(path)? {
-        let (config, checkpoint) = Gguf::open(&file)?.as_hugging_face()?;
-        return load(checkpoint, &Config::new(&file, config)?, dtype);
-    }
-    let checkpoint = Checkpoint::open(path)?;
-    let folder = checkpoint.path().parent().unwrap_or(path).to_owned();
-    load(checkpoint, &read_config(&folder.join("config.json"))?, dtype)
-}
-
-/// The model of a checkpoint and its configuration, in f32 or f64 on the CPU.
+/// The model of a configuration and its weights, in f32 or f64 on the CPU.
 ///
 /// # Errors
 /// The family is not known, the configuration has a switch that is not honoured, or configuration and tensors do not
 /// belong together: one is missing, has another shape, or is used by nothing.
-pub fn load(checkpoint: Checkpoint, config: &Config, dtype: DType) -> Result<Pretrained> {
-    let (family, model_type) = family_of(config)?;
-    let blueprint = (family.translate)(&Context::new(config, &checkpoint, family))?;
+pub fn load(files: ModelFiles, dtype: DType) -> Result<Pretrained> {
+    let ModelFiles { config, checkpoint } = files;
+    let (family, model_type) = family_of(&config)?;
+    let blueprint = (family.translate)(&Context::new(&config, &checkpoint, family))?;
     blueprint.config.validate().map_err(|error| PretrainedError::MissingConfig {
         file: config.file().to_owned(),
         key: error.field.to_owned(),
@@ -60,7 +42,7 @@ pub fn load(checkpoint: Checkpoint, config: &Config, dtype: DType) -> Result<Pre
     let backend = Arc::new(Translated {
         family,
         names: blueprint.names,
-        config: config.clone(),
+        config,
         checkpoint,
         used: Mutex::default(),
         shared: Mutex::default(),
@@ -70,17 +52,6 @@ pub fn load(checkpoint: Checkpoint, config: &Config, dtype: DType) -> Result<Pre
     let model = Transformer::new(&blueprint.config, vb).map_err(|error| backend.typed(error.into()))?;
     backend.check_all_used(&blueprint.config)?;
     Ok(Pretrained { model, family, model_type })
-}
-
-/// The configuration beside a checkpoint's weights.
-///
-/// # Errors
-/// It is not there, cannot be read, or is no JSON.
-pub fn read_config(file: &Path) -> Result<Config> {
-    let text = crate::tensors::read_text(file, LONGEST_CONFIG)?;
-    let value = serde_json::from_slice(&text)
-        .map_err(|error| PretrainedError::corrupt(file, "the configuration", error.to_string(), "JSON"))?;
-    Config::new(file, value)
 }
 
 fn family_of(config: &Config) -> Result<(&'static Family, String)> {

@@ -1,7 +1,5 @@
 //! What an architecture's translation asks a GGUF file.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value as Json, json};
 
 use super::Gguf;
@@ -187,6 +185,3 @@ pub(super) fn object(value: Json) -> Config {
 pub(super) fn add(config: &mut Config, more: Json) {
     config.extend(object(more));
 }
-
-/// Tensors by name.
-pub(super) type Tensors = BTreeMap<String, (crate::tensors::TensorInfo, crate::tensors::Place)>;

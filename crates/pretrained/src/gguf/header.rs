@@ -8,10 +8,10 @@ use candle_core::quantized::GgmlDType;
 
 use super::value::{Metadata, Value};
 use crate::error::{PretrainedError, Result, short};
-use crate::tensors::{Place, Source, Stored, TensorInfo};
+use crate::tensors::{Place, Source, Stored, TensorInfo, Tensors};
 
 /// A header: the metadata, and every tensor by its own name.
-pub(super) type Header = (Metadata, BTreeMap<String, (TensorInfo, Place)>);
+pub(super) type Header = (Metadata, Tensors);
 
 /// Arrays of arrays go no deeper.
 const DEEPEST: usize = 4;
@@ -250,7 +250,7 @@ impl Cursor<'_> {
     }
 
     /// The list of tensors, then the checks that it describes the rest of the file.
-    fn tensors(&mut self, n: usize, alignment: u64) -> Result<BTreeMap<String, (TensorInfo, Place)>> {
+    fn tensors(&mut self, n: usize, alignment: u64) -> Result<Tensors> {
         let mut listed = Vec::with_capacity(n);
         for _ in 0..n {
             let name = self.text("names of tensors", LONGEST_NAME)?;

@@ -7,11 +7,10 @@ mod present;
 mod rope;
 mod value;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::Result;
-use crate::tensors::{Checkpoint, Place, Source, TensorInfo};
+use crate::tensors::{Checkpoint, Source, Tensors};
 pub use value::{Metadata, Value};
 
 /// An opened GGUF file.
@@ -19,7 +18,7 @@ pub use value::{Metadata, Value};
 pub struct Gguf {
     source: Source,
     metadata: Metadata,
-    tensors: BTreeMap<String, (TensorInfo, Place)>,
+    tensors: Tensors,
 }
 
 impl Gguf {
@@ -31,6 +30,11 @@ impl Gguf {
         let source = Source::open(path)?;
         let (metadata, tensors) = header::read(&source)?;
         Ok(Self { source, metadata, tensors })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        self.source.path()
     }
 
     /// The file's metadata.

@@ -1,12 +1,12 @@
 //! A GGUF file as the Hugging Face folder it was made from: the configuration, and the tensors by their names.
 
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::Gguf;
 use super::arch::{ALL, Arch, Form};
-use super::facts::{Facts, Tensors, add};
+use super::facts::{Facts, add};
 use crate::error::{PretrainedError, Result, short};
-use crate::tensors::{Checkpoint, Order, Place, TensorInfo};
+use crate::tensors::{Checkpoint, Order, Place, TensorInfo, Tensors};
 
 /// Experts or heads in one tensor; the largest models have 512.
 const MOST_STACKED: usize = 4096;
@@ -17,7 +17,7 @@ impl Gguf {
     ///
     /// # Errors
     /// The architecture is not known, a key is missing or not supported, or a tensor is not one of the architecture's.
-    pub fn as_hugging_face(self) -> Result<(Json, Checkpoint)> {
+    pub fn as_hugging_face(self) -> Result<(Map<String, Json>, Checkpoint)> {
         let name = self.metadata.text("general.architecture").unwrap_or_default().to_owned();
         let Some(arch) = ALL.iter().find(|arch| arch.name == name) else {
             let known: Vec<_> = ALL.iter().map(|arch| arch.name).collect();
@@ -40,7 +40,7 @@ impl Gguf {
             }
         }
         let tensors = rename(arch, &facts)?;
-        Ok((Json::Object(config), Checkpoint::of_gguf(self.source, tensors)))
+        Ok((config, Checkpoint::of_gguf(self.source, tensors)))
     }
 }
 

@@ -40,6 +40,9 @@ pub struct TensorInfo {
     pub stored: Stored,
 }
 
+/// Tensors by name, with where they are.
+pub(crate) type Tensors = BTreeMap<String, (TensorInfo, Place)>;
+
 /// The kind of files a checkpoint is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -67,7 +70,7 @@ pub struct Checkpoint {
     path: PathBuf,
     kind: Kind,
     sources: Vec<Source>,
-    tensors: BTreeMap<String, (TensorInfo, Place)>,
+    tensors: Tensors,
 }
 
 impl Checkpoint {
@@ -92,7 +95,7 @@ impl Checkpoint {
     }
 
     /// The tensors of a GGUF file.
-    pub(crate) fn of_gguf(source: Source, tensors: BTreeMap<String, (TensorInfo, Place)>) -> Self {
+    pub(crate) fn of_gguf(source: Source, tensors: Tensors) -> Self {
         Self { path: source.path().to_owned(), kind: Kind::Gguf, sources: vec![source], tensors }
     }
 

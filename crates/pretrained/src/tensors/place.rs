@@ -144,7 +144,7 @@ impl Place {
         }
         if self.added != 0.0 {
             let added = T::of_f64(self.added);
-            out.iter_mut().for_each(|x| *x = *x - added);
+            out.iter_mut().for_each(|x| *x -= added);
         }
 
         if self.transposed {

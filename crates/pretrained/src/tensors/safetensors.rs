@@ -12,14 +12,14 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::source::Source;
 use super::stored::Stored;
-use super::{Place, TensorInfo};
+use super::{Place, TensorInfo, Tensors};
 use crate::error::{PretrainedError, Result, short};
 
 /// The longest header that the format's own reader takes.
 const LONGEST_HEADER: u64 = 100_000_000;
 
 /// Reads a file's header: every tensor by name, with where its bytes are. `file` is what places refer to.
-pub(super) fn header(source: &Source, file: usize) -> Result<BTreeMap<String, (TensorInfo, Place)>> {
+pub(super) fn header(source: &Source, file: usize) -> Result<Tensors> {
     let path = source.path();
     let corrupt =
         |place: &str, found: String, expected: String| PretrainedError::corrupt(path, place, found, expected);

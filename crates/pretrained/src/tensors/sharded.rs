@@ -7,14 +7,14 @@ use std::path::{Component, Path};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::source::{Source, read_text};
-use super::{Place, TensorInfo, safetensors};
+use super::{Tensors, safetensors};
 use crate::error::{PretrainedError, Result, short, some};
 
 /// The longest index that is read; those of the largest models have a tenth of it.
 const LONGEST_INDEX: u64 = 64 << 20;
 
 /// Reads an index and the headers of its shards. The index and the shards must name the same tensors.
-pub(super) fn open(index: &Path) -> Result<(Vec<Source>, BTreeMap<String, (TensorInfo, Place)>)> {
+pub(super) fn open(index: &Path) -> Result<(Vec<Source>, Tensors)> {
     let corrupt = |place: String, found: String, expected: &str| {
         PretrainedError::corrupt(index, place, found, expected)
     };

@@ -1,10 +1,12 @@
 //! Files of checkpoints: what is read, and what is refused.
 #![allow(clippy::unwrap_used)]
 
+mod folders;
 mod gguf;
 mod parity;
-mod pickles;
+
 mod present;
 mod real;
 mod safetensors;
+mod tokenizers;
 mod write;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use attnlab_hooks::{HookSpec, Plan, Point, Site};
 use attnlab_model::Pass;
-use attnlab_pretrained::{Checkpoint, Pretrained, families, load, read_config};
+use attnlab_pretrained::{ModelFiles, Pretrained, families, load};
 use candle_core::{DType, Device, Tensor};
 
 /// The largest difference that is allowed.
@@ -26,7 +26,7 @@ fn folders() -> Vec<PathBuf> {
 }
 
 fn open(folder: &Path, dtype: DType) -> attnlab_pretrained::Result<Pretrained> {
-    load(Checkpoint::open(folder)?, &read_config(&folder.join("config.json"))?, dtype)
+    load(ModelFiles::open(folder)?, dtype)
 }
 
 /// What transformers computed, and what is computed here, of the same name.
@@ -102,9 +102,7 @@ fn every_family_computes_what_transformers_does() {
 fn every_family_has_a_checkpoint_that_is_compared() {
     let types: Vec<String> = folders()
         .iter()
-        .map(|folder| {
-            read_config(&folder.join("config.json")).unwrap().maybe_text("model_type").unwrap().unwrap()
-        })
+        .map(|folder| ModelFiles::open(folder).unwrap().config.maybe_text("model_type").unwrap().unwrap())
         .collect();
     for family in families::registry() {
         assert!(types.iter().any(|found| family.model_types.contains(&found.as_str())), "{}", family.title);

@@ -12,7 +12,8 @@ fn present(file: &GgufWriter) -> Result<(Value, Checkpoint)> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("model.gguf");
     std::fs::write(&path, file.bytes()).unwrap();
-    Gguf::open(&path)?.as_hugging_face()
+    let (config, checkpoint) = Gguf::open(&path)?.as_hugging_face()?;
+    Ok((Value::Object(config), checkpoint))
 }
 
 /// The keys that every decoder has: two layers of four heads, two of them key/value heads, of width 4.

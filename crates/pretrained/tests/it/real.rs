@@ -29,3 +29,51 @@ fn smollm2_is_the_same_from_gguf_and_from_safetensors() {
         assert_eq!(config.get(key), Some(value), "{key}");
     }
 }
+
+/// Texts that tokenizers stumble over.
+const TRICKY: &[&str] = &[
+    "",
+    " ",
+    "   leading and trailing   ",
+    "Hello, world!\n\n\tIt's 12345 o'clock; we'll see.\r\n",
+    "naïve café — “quotes” … 😀👩‍👩‍👧 日本語 العربية Ελληνικά",
+    "<|im_start|>user\nHi<|im_end|> <|endoftext|>",
+    "x\u{0}y\u{7f}\u{a0}z\u{200b}",
+    "def f(x):\n    return x**2  # 3.14159 1,000,000",
+    "e\u{301} é ﬁ Ⅷ ² ½",
+    "'S 'RE don't DON'T  ''",
+];
+
+#[test]
+#[ignore = "needs a real model"]
+fn smollm2_has_the_same_ids_from_either_vocabulary() {
+    use attnlab_pretrained::Tokenizer;
+    let (file, folder) = smollm2();
+    let embedded = Tokenizer::open(&file).unwrap().unwrap();
+    let written = Tokenizer::open(&folder).unwrap().unwrap();
+    assert_eq!(written.path(), folder.join("tokenizer.json"));
+    assert_eq!((embedded.vocab_size(), written.vocab_size()), (49152, 49152));
+    for &text in TRICKY {
+        let ids = embedded.encode(text, true).unwrap();
+        assert_eq!(ids, written.encode(text, true).unwrap(), "{text:?}");
+        assert_eq!(embedded.decode(&ids).unwrap(), text);
+    }
+    for id in 0..49152 {
+        assert_eq!(embedded.token_label(id), written.token_label(id));
+    }
+    let golden = std::env::var("ATTNLAB_REAL_GOLDEN").unwrap();
+    let golden = PathBuf::from(golden).join("smollm2-135m/golden_text_nobos.safetensors");
+    let golden = candle_core::safetensors::load(golden, &candle_core::Device::Cpu).unwrap();
+    let ids: Vec<u32> = golden["input_ids"]
+        .flatten_all()
+        .unwrap()
+        .to_vec1::<i64>()
+        .unwrap()
+        .iter()
+        .map(|&id| id as u32)
+        .collect();
+    let text = written.decode(&ids).unwrap();
+    assert!(text.len() > 400, "{text}");
+    assert_eq!(embedded.encode(&text, true).unwrap(), ids);
+    assert_eq!(written.encode(&text, true).unwrap(), ids);
+}

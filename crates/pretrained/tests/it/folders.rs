@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use attnlab_pretrained::{Checkpoint, PretrainedError};
+use attnlab_pretrained::{Checkpoint, ModelFiles, PretrainedError};
 use tempfile::TempDir;
 
 #[test]
@@ -53,4 +53,20 @@ fn a_device_is_not_opened() {
     std::os::unix::fs::symlink("/dev/zero", folder.path().join("weights.safetensors")).unwrap();
     let message = Checkpoint::open(folder.path()).unwrap_err().to_string();
     assert!(message.contains("neither a file nor a folder"), "{message}");
+}
+
+#[test]
+fn a_model_is_its_configuration_and_its_weights() {
+    let folder = TempDir::new().unwrap();
+    let weights = folder.path().join("model.safetensors");
+    fs::write(&weights, crate::write::safetensors(&[("w", &[1], &[1.0])])).unwrap();
+    let open = || ModelFiles::open(folder.path());
+    assert!(open().unwrap_err().to_string().contains("config.json: not there"));
+    for text in ["", "[]", "{\"a\": 1", "3"] {
+        fs::write(folder.path().join("config.json"), text).unwrap();
+        assert!(open().unwrap_err().to_string().contains("config.json: "));
+    }
+    fs::write(folder.path().join("config.json"), "{\"model_type\": \"gpt2\"}").unwrap();
+    assert_eq!(open().unwrap().config.maybe_text("model_type").unwrap().as_deref(), Some("gpt2"));
+    assert_eq!(ModelFiles::open(&weights).unwrap().checkpoint.names().count(), 1);
 }
