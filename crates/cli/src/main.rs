@@ -5,12 +5,17 @@
 
 mod bench;
 mod compare;
+mod demo;
 mod environment;
+mod generate;
+mod inspect;
 mod list;
+mod model;
 mod progress;
 mod results;
 mod run;
 mod say;
+mod texts;
 
 use std::process::ExitCode;
 
@@ -34,6 +39,10 @@ enum Verb {
     Run(run::Arguments),
     /// Tables, verdict and report of finished runs.
     Compare(compare::Arguments),
+    /// The attention heads of one model: statistics, maps, edits.
+    Inspect(Box<inspect::Arguments>),
+    /// What a model writes after a prompt.
+    Generate(generate::Arguments),
     /// Time a training step, a look at the heads or a grid of small runs, as JSON.
     #[command(subcommand)]
     Bench(bench::Verb),
@@ -54,6 +63,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
         Verb::Run(arguments) => run::run(arguments),
         Verb::Compare(arguments) => compare::run(arguments),
+        Verb::Inspect(arguments) => inspect::run(*arguments),
+        Verb::Generate(arguments) => generate::run(arguments),
         Verb::Bench(verb) => bench::run(verb),
         Verb::List(arguments) => list::run(arguments),
     };
@@ -73,8 +84,14 @@ fn is_usage(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<ConfigError>()
             || matches!(cause.downcast_ref(), Some(RunError::Config(_)))
+            || cause.is::<attnlab_hooks::HookError>()
             || cause.is::<Usage>()
     })
+}
+
+/// The number of threads asked for, or one a core.
+fn threads(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// An argument that clap cannot judge.

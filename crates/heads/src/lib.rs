@@ -22,11 +22,13 @@
 mod captured;
 mod error;
 mod metric;
+mod record;
 mod statistics;
 
 pub use captured::{CapturedHead, captured_statistics};
 pub use error::{HeadsError, Result};
 pub use metric::{Metric, Row, registry};
+pub use record::{MapRecorder, MapScope};
 pub use statistics::{
     HeadStatistics, Mask, Tally, head_statistics, uniform_statistics, uniform_statistics_of_rows,
 };
