@@ -2,6 +2,7 @@
 
 use attnlab_model::Mask;
 use attnlab_positions::PositionConfig;
+use serde_json::{Map, Value};
 
 use super::gemma::norm;
 use super::llama::IGNORED;
@@ -21,9 +22,9 @@ pub(super) const FAMILY: Family = Family {
 fn translate(cx: &Context<'_>) -> Result<Blueprint> {
     let c = cx.config;
     // The tables of rotary positions are one for each kind of layer, which the common reading refuses: read here.
-    let plain = serde_json::Map::from_iter([
-        ("rope_parameters".to_owned(), serde_json::Value::Null),
-        ("rope_scaling".to_owned(), serde_json::Value::Null),
+    let plain = Map::from_iter([
+        ("rope_parameters".to_owned(), Value::Null),
+        ("rope_scaling".to_owned(), Value::Null),
     ]);
     let mut blueprint = gemma2::body(&cx.with(&c.with(&plain)), 131_072)?;
     let (full, local) = positions(c, blueprint.config.max_len)?;
@@ -68,8 +69,12 @@ fn positions(c: &Config, max_len: usize) -> Result<(PositionConfig, PositionConf
     let of = |kind: &str| table.as_ref().map_or(Ok(None), |table| table.table(kind));
     let mut full = of("full_attention")?;
     if let Some(scaling) = c.table("rope_scaling")? {
-        full = Some(match (full, c.value("rope_scaling").and_then(|value| value.as_object())) {
+        full = Some(match (full, c.value("rope_scaling").and_then(Value::as_object)) {
             (Some(full), Some(values)) => full.with(values),
+            // Transformers starts from a table that says "default", over which the older key `type` does not win.
+            _ if !scaling.has("rope_type") => {
+                scaling.with(&Map::from_iter([("rope_type".to_owned(), "default".into())]))
+            }
             _ => scaling,
         });
     }
