@@ -26,6 +26,9 @@ pub struct Architecture {
     pub d_mlp: Option<usize>,
     /// What the MLP computes.
     pub mlp: Mlp,
+    /// What bounds `clamped_swiglu`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub clamp: Clamp,
     /// Several MLPs, of which a router chooses some for each token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub experts: Option<Experts>,
@@ -96,6 +99,7 @@ impl Default for Architecture {
             head_dim: None,
             d_mlp: None,
             mlp: Mlp::Gelu,
+            clamp: Clamp::default(),
             experts: None,
             norm: Norm::Layer,
             norm_eps: 1e-5,
@@ -204,8 +208,24 @@ pub enum Mlp {
     ReluSquared,
     /// down(tanh(up(x))).
     Tanh,
-    /// down(g·σ(1.702·g)·(u + 1)), g = min(gate(x), 7), u = up(x) within ±7 (gpt-oss).
+    /// down(g·σ(a·g)·(u + 1)), g = min(gate(x), c), u = up(x) within ±c (gpt-oss); a and c: [`Clamp`].
     ClampedSwiglu,
+}
+
+/// The numbers in [`Mlp::ClampedSwiglu`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Clamp {
+    /// The bound c.
+    pub limit: f64,
+    /// The factor a in the sigmoid.
+    pub gain: f64,
+}
+
+impl Default for Clamp {
+    fn default() -> Self {
+        Self { limit: 7.0, gain: 1.702 }
+    }
 }
 
 impl Mlp {
@@ -483,6 +503,8 @@ impl Architecture {
             }
         }
         for (field, bound) in [
+            ("clamp.limit", Some(self.clamp.limit)),
+            ("clamp.gain", Some(self.clamp.gain)),
             ("clip_qkv", self.clip_qkv),
             ("attention_softcap", self.attention_softcap),
             ("logit_softcap", self.logit_softcap),

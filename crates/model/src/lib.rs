@@ -25,8 +25,8 @@ mod transformer;
 
 pub use cache::Cache;
 pub use config::{
-    Architecture, ConfigError, Counting, Details, Experts, Factorised, HeadTransform, Initialisation, Layer,
-    Mask, Mlp, ModelConfig, Norm, NormPlacement, NullOption, Over, QkNorm, Residual,
+    Architecture, Clamp, ConfigError, Counting, Details, Experts, Factorised, HeadTransform, Initialisation,
+    Layer, Mask, Mlp, ModelConfig, Norm, NormPlacement, NullOption, Over, QkNorm, Residual,
 };
 pub use dropout::Dropout;
 pub use error::{ModelError, Result};

@@ -5,7 +5,7 @@ use attnlab_ops::{self as ops, Activation};
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
-use crate::config::{Architecture, Mlp};
+use crate::config::{Architecture, Clamp, Mlp};
 use crate::error::Result;
 use crate::projection::{Projection, Role};
 
@@ -14,7 +14,7 @@ use crate::projection::{Projection, Role};
 enum Inside {
     Activation(Activation),
     /// gpt-oss's gate.
-    Clamped,
+    Clamped(Clamp),
 }
 
 pub(crate) struct MultiLayerPerceptron {
@@ -31,7 +31,7 @@ impl MultiLayerPerceptron {
         let kind = architecture.mlp;
         let inside = match activation(kind) {
             Some(activation) => Inside::Activation(activation),
-            None if kind == Mlp::ClampedSwiglu => Inside::Clamped,
+            None if kind == Mlp::ClampedSwiglu => Inside::Clamped(architecture.clamp),
             None => return Ok(None),
         };
         let (d, m) = (architecture.d_model, architecture.mlp_width());
@@ -60,7 +60,7 @@ impl MultiLayerPerceptron {
                     (_, Inside::Activation(activation)) => {
                         ops::gated(&pre, &self.up.forward(x)?, activation)?
                     }
-                    (_, Inside::Clamped) => clamped(&pre, &self.up.forward(x)?)?,
+                    (_, Inside::Clamped(clamp)) => clamped(&pre, &self.up.forward(x)?, clamp)?,
                 }
             }
         };
@@ -83,10 +83,10 @@ pub(crate) fn activation(kind: Mlp) -> Option<Activation> {
     }
 }
 
-/// g·σ(1.702·g)·(u + 1) with g bounded above and u on both sides (OpenAI 2025, gpt-oss).
-fn clamped(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
-    const LIMIT: f64 = 7.0;
-    let gate = gate.minimum(LIMIT)?;
-    let up = (up.clamp(-LIMIT, LIMIT)? + 1.0)?;
-    Ok((ops::activate(&gate, Activation::QuickGelu)? * up)?)
+/// g·σ(a·g)·(u + 1) with g bounded above and u on both sides (OpenAI 2025, gpt-oss).
+fn clamped(gate: &Tensor, up: &Tensor, Clamp { limit, gain }: Clamp) -> Result<Tensor> {
+    let gate = gate.minimum(limit)?;
+    let up = (up.clamp(-limit, limit)? + 1.0)?;
+    // g·σ(a·g) = silu(a·g)/a
+    Ok(((ops::activate(&(gate * gain)?, Activation::Silu)? / gain)? * up)?)
 }

@@ -90,6 +90,11 @@ impl Config {
         Ok(self.maybe_count(keys)?.unwrap_or(default))
     }
 
+    /// A count; `default` where the key is absent, `None` where it is null.
+    pub fn count_or_null(&self, key: &str, default: Option<usize>) -> Result<Option<usize>> {
+        if self.has(key) { self.maybe_count(key) } else { Ok(default) }
+    }
+
     /// A number, if the key is there and not null.
     pub fn maybe_number(&self, keys: &str) -> Result<Option<f64>> {
         self.optional(keys, "a finite number", |value| value.as_f64().filter(|x| x.is_finite()))
@@ -98,6 +103,11 @@ impl Config {
     /// A number, or a default where the key is absent or null.
     pub fn number_or(&self, keys: &str, default: f64) -> Result<f64> {
         Ok(self.maybe_number(keys)?.unwrap_or(default))
+    }
+
+    /// A number; `default` where the key is absent, `None` where it is null.
+    pub fn number_or_null(&self, key: &str, default: Option<f64>) -> Result<Option<f64>> {
+        if self.has(key) { self.maybe_number(key) } else { Ok(default) }
     }
 
     /// A switch, or a default where the key is absent or null.
@@ -144,6 +154,14 @@ impl Config {
     /// The raw value, if the key is there and not null.
     pub fn value(&self, key: &str) -> Option<&Value> {
         self.keys.get(key).filter(|value| !value.is_null())
+    }
+
+    /// The same with these values in place of its own.
+    #[must_use]
+    pub fn with(&self, values: &Map<String, Value>) -> Self {
+        let mut changed = self.clone();
+        changed.keys.extend(values.iter().map(|(key, value)| (key.clone(), value.clone())));
+        changed
     }
 
     /// The error for a value that this program does not honour.

@@ -63,6 +63,12 @@ impl Recipe {
         self.then(|x| if x.rank() == 2 { x.t()?.contiguous() } else { Ok(x) })
     }
 
+    /// One entry along the first axis, which is then gone; no other is read.
+    #[must_use]
+    pub fn row(self, at: usize) -> Self {
+        self.rows(at..at + 1).then(|x| x.squeeze(0))
+    }
+
     /// These columns of a matrix, or entries of a vector.
     #[must_use]
     pub fn columns(self, range: Range<usize>) -> Self {

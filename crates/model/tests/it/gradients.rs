@@ -2,7 +2,7 @@
 
 use attnlab_hooks::NoHooks;
 use attnlab_model::{
-    Architecture, Counting, Details, Dropout, Experts, Factorised, HeadTransform, Layer, Mask, Mlp,
+    Architecture, Clamp, Counting, Details, Dropout, Experts, Factorised, HeadTransform, Layer, Mask, Mlp,
     ModelConfig, Norm, NormPlacement, NullOption, Over, QkNorm, Residual, Result,
 };
 use attnlab_ops::{self as ops, Gradients, Streams, Tape};
@@ -90,6 +90,7 @@ fn rare() -> Vec<(Architecture, Details)> {
             Architecture { residual_scale: 0.5, logit_scale: 0.25, clip_qkv: Some(8.0), ..plain() },
             Architecture { experts: experts(true), ..plain() },
             Architecture { experts: experts(false), mlp: Mlp::ClampedSwiglu, ..plain() },
+            Architecture { mlp: Mlp::ClampedSwiglu, clamp: Clamp { limit: 0.2, gain: 3.0 }, ..plain() },
         ])
         .map(|architecture| (architecture, Details::default()))
         .collect();

@@ -51,6 +51,38 @@ impl<'a> Context<'a> {
         self.checkpoint.info(&self.find(name)?)
     }
 
+    /// The same checkpoint with another configuration.
+    pub fn with<'b>(&'b self, config: &'b Config) -> Context<'b> {
+        Context { config, ..*self }
+    }
+
+    /// Refuses a checkpoint without this tensor.
+    pub fn need(&self, name: &str, needed_for: &str) -> Result<()> {
+        if self.has(name) {
+            return Ok(());
+        }
+        Err(PretrainedError::MissingTensor {
+            file: self.checkpoint.path().to_owned(),
+            name: name.to_owned(),
+            needed_for: needed_for.to_owned(),
+        })
+    }
+
+    /// Refuses a checkpoint without this tensor or with another shape of it. A tensor that is taken apart needs this:
+    /// nothing else would notice a part too many.
+    pub fn need_shape(&self, name: &str, needed_for: &str, expected: &[usize]) -> Result<()> {
+        self.need(name, needed_for)?;
+        match self.info(name) {
+            Some(info) if info.shape != expected => Err(PretrainedError::Shape {
+                file: self.checkpoint.path().to_owned(),
+                tensor: name.to_owned(),
+                found: info.shape.clone(),
+                expected: expected.to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// The number of rows of a table, 0 if it is not there.
     pub fn rows(&self, name: &str) -> usize {
         self.info(name).and_then(|info| info.shape.first().copied()).unwrap_or(0)

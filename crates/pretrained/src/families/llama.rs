@@ -1,9 +1,10 @@
 //! Llama 1 to 3 (Touvron et al. 2023), and what its many relatives share with it.
 
-use attnlab_model::{Architecture, Mask, Norm};
+use attnlab_model::{Architecture, Mask, Mlp, Norm};
 
 use super::rope::RopeDefaults;
 use super::{Activation, Blueprint, Context, Family};
+use crate::config::Config;
 use crate::error::Result;
 use crate::recipe::{Names, Recipe};
 
@@ -19,9 +20,29 @@ pub(super) struct Defaults {
     pub(super) kv_heads: Option<usize>,
     pub(super) head_dim: Option<usize>,
     pub(super) eps: (&'static str, f64),
-    pub(super) activation: (&'static str, &'static str),
+    pub(super) mlp: Form,
     pub(super) tied: bool,
+    pub(super) max_len: usize,
     pub(super) rope: RopeDefaults,
+}
+
+/// What of the configuration says which MLP it is: a key, and the activation where the key is absent.
+#[derive(Clone, Copy)]
+pub(super) enum Form {
+    Gated(&'static str, &'static str),
+    Plain(&'static str, &'static str),
+    /// This one, whatever the configuration says.
+    Fixed(Mlp),
+}
+
+impl Form {
+    fn read(self, config: &Config) -> Result<Mlp> {
+        match self {
+            Self::Gated(key, default) => Activation::read(config, key, default)?.gated(config, key),
+            Self::Plain(key, default) => Ok(Activation::read(config, key, default)?.plain()),
+            Self::Fixed(mlp) => Ok(mlp),
+        }
+    }
 }
 
 impl Default for Defaults {
@@ -30,8 +51,9 @@ impl Default for Defaults {
             kv_heads: None,
             head_dim: None,
             eps: ("rms_norm_eps", 1e-6),
-            activation: ("hidden_act", "silu"),
+            mlp: Form::Gated("hidden_act", "silu"),
             tied: false,
+            max_len: 2048,
             rope: RopeDefaults::whole(1e4),
         }
     }
@@ -51,29 +73,28 @@ pub(super) fn biases(cx: &Context<'_>, architecture: &mut Architecture) -> Resul
     Ok(())
 }
 
-/// A decoder with RMSNorm before each sublayer, rotary positions and a gated MLP, without biases.
+/// A decoder with RMSNorm before each sublayer, rotary positions and an MLP, without biases.
 pub(super) fn body(cx: &Context<'_>, defaults: &Defaults) -> Result<Blueprint> {
     let c = cx.config;
     let d = c.count("hidden_size")?;
     let n_layers = cx.layers("num_hidden_layers")?;
     let n_heads = c.count("num_attention_heads")?;
-    let head_dim = match c.maybe_count("head_dim")? {
+    // A default counts where the key is absent, not where it is null.
+    let head_dim = match c.value("head_dim") {
+        Some(_) => Some(c.count("head_dim")?),
+        None => c.count_or_null("head_dim", defaults.head_dim)?,
+    };
+    let head_dim = match head_dim {
         Some(width) => width,
-        // A default counts where the key is absent, not where it is null.
-        None => match defaults.head_dim.filter(|_| !c.has("head_dim")) {
-            Some(width) => width,
-            None => cx.head_width(d, n_heads)?,
-        },
+        None => cx.head_width(d, n_heads)?,
     };
-    let kv_heads = match c.maybe_count("num_key_value_heads")? {
-        Some(heads) => heads,
-        None => defaults.kv_heads.filter(|_| !c.has("num_key_value_heads")).unwrap_or(n_heads),
-    };
+    let kv_heads = c.count_or_null("num_key_value_heads", defaults.kv_heads)?.unwrap_or(n_heads);
     let vocab = c.count("vocab_size")?;
     let (n_outputs, tie_embeddings) =
         cx.head(vocab, "lm_head.weight", "model.embed_tokens.weight", defaults.tied)?;
-    let max_len = c.count_or("max_position_embeddings", 2048)?.max(1);
-    let (key, default) = defaults.activation;
+    let max_len = c.count_or("max_position_embeddings", defaults.max_len)?.max(1);
+    // Transformers turns a decoder into an encoder with it.
+    c.refuse_unless("is_causal", &true.into())?;
     let architecture = Architecture {
         d_model: d,
         n_layers,
@@ -81,7 +102,7 @@ pub(super) fn body(cx: &Context<'_>, defaults: &Defaults) -> Result<Blueprint> {
         n_kv_heads: Some(kv_heads),
         head_dim: Some(head_dim),
         d_mlp: Some(c.count("intermediate_size")?),
-        mlp: Activation::read(c, key, default)?.gated(c, key)?,
+        mlp: defaults.mlp.read(c)?,
         norm: Norm::Rms,
         norm_eps: c.number_or(defaults.eps.0, defaults.eps.1)?,
         qkv_bias: false,

@@ -5,6 +5,7 @@
 mod activation;
 mod context;
 mod rope;
+mod windows;
 
 use attnlab_model::ModelConfig;
 
@@ -48,6 +49,22 @@ macro_rules! registry {
 
 registry! {
     bert,
+    cohere,
+    gemma,
+    gemma2,
+    gemma3,
     gpt2,
+    gpt_oss,
+    granite,
     llama,
+    mistral,
+    mixtral,
+    olmo2,
+    phi,
+    phi3,
+    qwen2,
+    qwen3,
+    smollm3,
+    stablelm,
+    starcoder2,
 }

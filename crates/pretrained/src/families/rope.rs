@@ -29,6 +29,9 @@ impl RopeDefaults {
             Some(table) => Some(table),
             None => config.table("rope_parameters")?,
         };
+        if table.as_ref().is_some_and(Config::holds_tables) {
+            return Err(config.unsupported("rope_parameters", "one table for all layers"));
+        }
         self.read_table(config, table.as_ref(), config.maybe_number("rope_theta")?, max_len)
     }
 
