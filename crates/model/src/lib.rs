@@ -12,6 +12,7 @@ mod attention;
 mod block;
 mod cache;
 mod config;
+mod convolution;
 mod dropout;
 mod error;
 mod experts;
@@ -23,8 +24,9 @@ mod transformer;
 
 pub use cache::Cache;
 pub use config::{
-    Architecture, ConfigError, Counting, Details, Experts, Factorised, HeadTransform, Initialisation, Layer,
-    Mask, Mlp, ModelConfig, Norm, NormPlacement, NullOption, Over, QkNorm, Residual,
+    Architecture, ConfigError, Convolution, Counting, Details, Experts, Factorised, HeadTransform,
+    Initialisation, Layer, Mask, Mlp, ModelConfig, Norm, NormPlacement, NullOption, Over, Projected, QkNorm,
+    Residual,
 };
 pub use dropout::Dropout;
 pub use error::{ModelError, Result};

@@ -47,7 +47,25 @@ macro_rules! registry {
 }
 
 registry! {
+    albert,
     bert,
+    bloom,
+    codegen,
+    deberta_v2,
+    distilbert,
+    electra,
+    falcon,
     gpt2,
+    gpt_bigcode,
+    gpt_neo,
+    gpt_neox,
+    gptj,
     llama,
+    modernbert,
+    mpnet,
+    mpt,
+    opt,
+    roberta,
+    t5,
+    xglm,
 }
