@@ -98,7 +98,7 @@ impl Block {
             Norms { placement: a.norm_placement, norm: Normalise::Nothing, after: None }
         };
         let position = match &own.position {
-            Some(position) => Some(position.build(&config.position_shape(), vb.pp("position"))?),
+            Some(position) => Some(position.build(&config.layer_position_shape(), vb.pp("position"))?),
             None => None,
         };
         let attention = Attention::new(layer, config, vb.pp("attn"))?;

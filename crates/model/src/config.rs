@@ -348,11 +348,33 @@ impl Default for Layer {
 pub struct Factorised {
     /// Width E of the token embeddings.
     pub width: usize,
-    /// Whether positions, segments and the embeddings' norm are of width E too, and the projection comes after them
-    /// (ALBERT, ELECTRA), or of width D, and it comes before (OPT).
-    pub projected_last: bool,
+    /// When they are projected to width D: what comes before has width E too.
+    pub projected: Projected,
     /// Bias of the projection.
     pub bias: bool,
+}
+
+/// When narrower embeddings are projected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Projected {
+    /// Before positions and segments are added (OPT).
+    BeforePositions,
+    /// After positions and segments, before the embeddings' norm (DeBERTa).
+    BeforeNorm,
+    /// After the embeddings' norm (ALBERT, ELECTRA).
+    AfterNorm,
+}
+
+/// A convolution of the embeddings over time, whose result the first block's output takes up:
+/// norm(x + f(conv(embeddings))) (DeBERTa-v2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Convolution {
+    /// Tokens under the kernel: an odd number, half of the rest on each side.
+    pub kernel: usize,
+    /// The activation f, named as the MLP that has it.
+    pub activation: Mlp,
 }
 
 /// What stands between the last hidden state and the head: norm(f(x·W + b)) (BERT's prediction head).
@@ -421,6 +443,9 @@ pub struct Details {
     /// What stands before the head.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head_transform: Option<HeadTransform>,
+    /// A convolution beside the first block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub convolution: Option<Convolution>,
     /// The final norm is left out although the placement has one.
     pub no_final_norm: bool,
     /// How positions follow from the tokens.
@@ -548,7 +573,7 @@ impl Architecture {
 impl ModelConfig {
     /// What a positional encoding may know of this model.
     pub fn position_shape(&self) -> attnlab_positions::Shape {
-        let narrow = self.details.factorised.filter(|factorised| factorised.projected_last);
+        let narrow = self.details.factorised.filter(|f| f.projected != Projected::BeforePositions);
         attnlab_positions::Shape {
             d_model: narrow.map_or(self.architecture.d_model, |factorised| factorised.width),
             n_heads: self.architecture.n_heads,
@@ -556,6 +581,17 @@ impl ModelConfig {
             max_len: self.max_len,
             causal: self.mask == Mask::Causal,
         }
+    }
+
+    /// What a block's own encoding may know: it acts on the stream, whatever the embeddings' width is.
+    pub fn layer_position_shape(&self) -> attnlab_positions::Shape {
+        attnlab_positions::Shape { d_model: self.architecture.d_model, ..self.position_shape() }
+    }
+
+    /// Width of the embeddings' norm.
+    pub fn embedding_norm_width(&self) -> usize {
+        let narrow = self.details.factorised.filter(|f| f.projected == Projected::AfterNorm);
+        narrow.map_or(self.architecture.d_model, |factorised| factorised.width)
     }
 
     /// Width of what the head reads.
@@ -595,9 +631,16 @@ impl ModelConfig {
             }
             if let Some(position) = &layer.position {
                 position
-                    .validate(&self.position_shape())
+                    .validate(&self.layer_position_shape())
                     .map_err(|e| ConfigError { field: "layers", problem: format!("layer {at}: {e}") })?;
             }
+        }
+        if let Some(Convolution { kernel, .. }) = details.convolution
+            && (kernel.is_multiple_of(2) || kernel > 1 << 10 || self.mask == Mask::Causal)
+        {
+            let problem =
+                format!("a kernel of {kernel} tokens; expected an odd number, in a model that sees ahead");
+            return refuse("convolution", problem);
         }
         let read = self.head_input();
         let embedded = details.factorised.map_or(self.architecture.d_model, |f| f.width);

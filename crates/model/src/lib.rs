@@ -12,6 +12,7 @@ mod attention;
 mod block;
 mod cache;
 mod config;
+mod convolution;
 mod dropout;
 mod error;
 mod experts;
@@ -25,8 +26,9 @@ mod transformer;
 
 pub use cache::Cache;
 pub use config::{
-    Architecture, Clamp, ConfigError, Counting, Details, Experts, Factorised, HeadTransform, Initialisation,
-    Layer, Mask, Mlp, ModelConfig, Norm, NormPlacement, NullOption, Over, QkNorm, Residual,
+    Architecture, Clamp, ConfigError, Convolution, Counting, Details, Experts, Factorised, HeadTransform,
+    Initialisation, Layer, Mask, Mlp, ModelConfig, Norm, NormPlacement, NullOption, Over, Projected, QkNorm,
+    Residual,
 };
 pub use dropout::Dropout;
 pub use error::{ModelError, Result};

@@ -9,7 +9,8 @@ use candle_nn::VarBuilder;
 use crate::attention::Where;
 use crate::block::Block;
 use crate::cache::Cache;
-use crate::config::{Counting, Mask, Mlp, ModelConfig, Residual};
+use crate::config::{Counting, Mask, Mlp, ModelConfig, Projected, Residual};
+use crate::convolution::Neighbourhood;
 use crate::dropout::{self, Dropout};
 use crate::error::{ModelError, Result};
 use crate::head::Head;
@@ -25,6 +26,7 @@ pub struct Transformer {
     position: Box<dyn Position>,
     embedding_norm: Option<Normalise>,
     blocks: Vec<Block>,
+    convolution: Option<Neighbourhood>,
     final_norm: Option<Normalise>,
     head: Head,
 }
@@ -55,7 +57,7 @@ impl Transformer {
     ///
     /// Names: `embed.weight`, `embed_projection.*`, `segment.weight`, `position.*`, `embed_norm.*`,
     /// `blocks.{l}.{attn_norm,attn.{q,k,v,o,q_norm,k_norm},mlp_norm,mlp.{up,gate,down}}.*`, `blocks.{l}.attn.null`,
-    /// `blocks.{l}.mlp.{router,experts.{e}.{up,gate,down}}.*`, `blocks.{l}.position.*`, `final_norm.*`,
+    /// `blocks.{l}.mlp.{router,experts.{e}.{up,gate,down}}.*`, `blocks.{l}.position.*`, `convolution.*`, `final_norm.*`,
     /// `head_transform.*`, `head.*`. Norms that follow a sublayer are called `{attn,mlp}_norm_post`.
     pub fn new(config: &ModelConfig, vb: VarBuilder) -> Result<Self> {
         config.validate()?;
@@ -78,10 +80,15 @@ impl Transformer {
         };
         let position = config.position.build(&shape, vb.pp("position"))?;
         let norm = |width, name: &str| Normalise::new(width, a, vb.pp(name));
-        let embedding_norm = if a.embedding_norm { Some(norm(shape.d_model, "embed_norm")?) } else { None };
+        let embedding_norm =
+            if a.embedding_norm { Some(norm(config.embedding_norm_width(), "embed_norm")?) } else { None };
         let blocks = (0..a.n_layers)
             .map(|layer| Block::new(layer, config, vb.pp(format!("blocks.{layer}"))))
             .collect::<Result<_>>()?;
+        let convolution = match config.details.convolution {
+            Some(convolution) => Some(Neighbourhood::new(convolution, config, vb.pp("convolution"))?),
+            None => None,
+        };
         let ends_with_norm = a.norm_placement.ends_with_norm() && !config.details.no_final_norm;
         let final_norm = if ends_with_norm { Some(norm(d, "final_norm")?) } else { None };
         let head = Head::new(config, &embedding, &vb)?;
@@ -93,6 +100,7 @@ impl Transformer {
             position,
             embedding_norm,
             blocks,
+            convolution,
             final_norm,
             head,
         })
@@ -159,20 +167,24 @@ impl Transformer {
 
         let x = ops::embedding(tokens, &self.embedding)?; // (B, T, D or E)
         let x = if a.embedding_scale == 1.0 { x } else { (x * a.embedding_scale)? };
-        let projected_last = self.config.details.factorised.is_some_and(|f| f.projected_last);
-        let x = if projected_last { x } else { self.project_embedding(x)? };
+        let x = self.project_embedding(x, Projected::BeforePositions)?;
         let x = observe(observer, Point::model(Site::Embed), &x)?;
         let x = self.add_segments(x, segments)?;
         let x = self.add_position(x, queries, observer)?;
+        let x = self.project_embedding(x, Projected::BeforeNorm)?;
         let x = match &self.embedding_norm {
             Some(norm) => norm.forward(&x)?,
             None => x,
         };
-        let x = if projected_last { self.project_embedding(x)? } else { x };
+        let x = self.project_embedding(x, Projected::AfterNorm)?;
         let mut x = dropout::apply(&x, a.dropout, masks, "embedding", 0)?;
+        let convolution = self.convolution.as_ref().map(|convolution| (convolution, x.clone()));
         for (layer, block) in self.blocks.iter().enumerate() {
             let cache = cache.as_mut().map(|cache| cache.layer(layer));
             x = block.forward(&x, &at, masks, cache, observer)?;
+            if let (0, Some((convolution, embeddings))) = (layer, &convolution) {
+                x = convolution.forward(&x, embeddings)?;
+            }
         }
         if let Some(cache) = cache {
             cache.advance(t);
@@ -184,10 +196,11 @@ impl Transformer {
         self.head.finish_body(x)
     }
 
-    fn project_embedding(&self, x: Tensor) -> Result<Tensor> {
-        match &self.embedding_projection {
-            Some(projection) => projection.forward(&x),
-            None => Ok(x),
+    /// The embeddings' projection, if this is when the model has it.
+    fn project_embedding(&self, x: Tensor, now: Projected) -> Result<Tensor> {
+        match (&self.embedding_projection, self.config.details.factorised) {
+            (Some(projection), Some(factorised)) if factorised.projected == now => projection.forward(&x),
+            _ => Ok(x),
         }
     }
 

@@ -60,7 +60,7 @@ impl Config {
             return distance;
         }
         let (far, near) = (distance.abs() as f32, middle as f32);
-        let whole = ((max_distance as f64 - 1.0) / middle as f64).ln() as f32;
+        let whole = (((max_distance as f64 - 1.0) / middle as f64) as f32).ln();
         let bucket = ((far / near).ln() / whole * (middle - 1) as f32).ceil() as i64 + middle;
         distance.signum() * bucket
     }

@@ -61,11 +61,21 @@ pub struct Config {
     /// Added to the index: XGLM counts from 2.
     #[serde(skip_serializing_if = "is_zero")]
     pub offset: u32,
+    /// The index, counted with the offset, whose vector is zero: XGLM leaves out that of its padding's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zeroed: Option<u32>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { align: Align::Start, base: 10_000.0, scale: 1.0, columns: Columns::Alternate, offset: 0 }
+        Self {
+            align: Align::Start,
+            base: 10_000.0,
+            scale: 1.0,
+            columns: Columns::Alternate,
+            offset: 0,
+            zeroed: None,
+        }
     }
 }
 
@@ -98,6 +108,9 @@ impl Encoding for Config {
         }
         if self.offset != plain.offset {
             notes.push(format!("from {}", self.offset));
+        }
+        if let Some(zeroed) = self.zeroed {
+            notes.push(format!("{zeroed} zeroed"));
         }
         if notes.is_empty() { "sinusoidal".to_owned() } else { format!("sinusoidal ({})", notes.join(", ")) }
     }
@@ -159,7 +172,8 @@ impl Sinusoidal {
                     Align::End => end - f64::from(*place),
                 } + f64::from(self.config.offset);
                 let waves = rates.iter().map(|rate| (index * rate).sin_cos());
-                let scale = self.config.scale;
+                let zeroed = self.config.zeroed.is_some_and(|zeroed| index == f64::from(zeroed));
+                let scale = if zeroed { 0.0 } else { self.config.scale };
                 match self.config.columns {
                     Columns::Alternate => {
                         values.extend(waves.flat_map(|(sin, cos)| [scale * sin, scale * cos]))
@@ -231,6 +245,14 @@ mod tests {
             double[0][1],
             [2.0 * 1f64.sin(), 2.0 * 1f64.cos(), 2.0 * 0.01f64.sin(), 2.0 * 0.01f64.cos()]
         );
+    }
+
+    #[test]
+    fn a_zeroed_index_is_counted_with_the_offset() {
+        let config = Config { offset: 2, zeroed: Some(3), ..Config::default() };
+        let rows = embedded(&config, &Places::range(0, 3));
+        assert_eq!(rows[0][1], [0.0; 4]);
+        assert_eq!((rows[0][0][0], rows[0][2][0]), (2f64.sin(), 4f64.sin()));
     }
 
     #[test]

@@ -119,6 +119,30 @@ impl Names {
         self.pair_with(ours, theirs, |recipe| recipe);
     }
 
+    /// [`Self::pair`] for each of `parts`, (ours, theirs), of a block.
+    pub fn pairs(&mut self, ours: &str, theirs: &str, parts: &[(&str, &str)]) {
+        for (our, their) in parts {
+            self.pair(&format!("{ours}.{our}"), &format!("{theirs}.{their}"));
+        }
+    }
+
+    /// Weight and bias of another of the transformer's maps or norms, in the same memory.
+    pub fn pair_same(&mut self, ours: &str, other: &str) {
+        for part in ["weight", "bias"] {
+            self.add(format!("{ours}.{part}"), Recipe::same(format!("{other}.{part}")));
+        }
+    }
+
+    /// Queries, keys and values of one projection whose rows are laid out (groups, q + k + v, width), where `queries`
+    /// of a group's parts are queries, followed by a key and a value.
+    pub fn fused_qkv(&mut self, ours: &str, theirs: &str, groups: usize, queries: usize, width: usize) {
+        let layout = (groups, queries + 2, width);
+        for (part, range) in [("q", 0..queries), ("k", queries..queries + 1), ("v", queries + 1..queries + 2)]
+        {
+            self.pair_with(&format!("{ours}.{part}"), theirs, |recipe| recipe.unfused(layout, range.clone()));
+        }
+    }
+
     /// Weight and bias, each made so.
     pub fn pair_with(&mut self, ours: &str, theirs: &str, make: impl Fn(Recipe) -> Recipe) {
         for part in ["weight", "bias"] {

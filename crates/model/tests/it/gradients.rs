@@ -2,8 +2,8 @@
 
 use attnlab_hooks::NoHooks;
 use attnlab_model::{
-    Architecture, Clamp, Counting, Details, Dropout, Experts, Factorised, HeadTransform, Layer, Mask, Mlp,
-    ModelConfig, Norm, NormPlacement, NullOption, Over, QkNorm, Residual, Result,
+    Architecture, Clamp, Convolution, Counting, Details, Dropout, Experts, Factorised, HeadTransform, Layer,
+    Mask, Mlp, ModelConfig, Norm, NormPlacement, NullOption, Over, Projected, QkNorm, Residual, Result,
 };
 use attnlab_ops::{self as ops, Gradients, Streams, Tape};
 use candle_core::{DType, Device, Tensor};
@@ -76,7 +76,7 @@ fn rare() -> Vec<(Architecture, Details)> {
         norm: true,
         of_body,
     };
-    let factorised = |projected_last| Some(Factorised { width: 6, projected_last, bias: true });
+    let factorised = |projected| Some(Factorised { width: 6, projected, bias: true });
     let mut all: Vec<(Architecture, Details)> = RARE_MLPS
         .into_iter()
         .map(|mlp| Architecture { mlp, ..plain() })
@@ -100,13 +100,19 @@ fn rare() -> Vec<(Architecture, Details)> {
         [
             Details { layers: vec![first, second], segments: 2, ..Details::default() },
             Details {
-                factorised: factorised(true),
+                factorised: factorised(Projected::AfterNorm),
                 head_transform: Some(head(6, false)),
                 ..Details::default()
             },
             Details {
-                factorised: factorised(false),
+                factorised: factorised(Projected::BeforePositions),
                 head_transform: Some(head(6, true)),
+                ..Details::default()
+            },
+            Details {
+                factorised: factorised(Projected::BeforeNorm),
+                segments: 2,
+                convolution: Some(Convolution { kernel: 3, activation: Mlp::Tanh }),
                 ..Details::default()
             },
             Details {
@@ -133,7 +139,9 @@ fn every_parameter_of_every_variant_receives_gradient() {
     let variants = architectures.into_iter().map(|architecture| (architecture, Details::default()));
     for (turn, (architecture, details)) in variants.chain(rare()).enumerate() {
         for position in positions() {
-            let mask = if turn % 2 == 0 { Mask::Causal } else { Mask::Bidirectional };
+            // A convolution sees ahead.
+            let causal = turn % 2 == 0 && details.convolution.is_none();
+            let mask = if causal { Mask::Causal } else { Mask::Bidirectional };
             let config =
                 ModelConfig { details: details.clone(), ..config(architecture.clone(), position, mask) };
             let (model, parameters) = build(&config, DType::F32);

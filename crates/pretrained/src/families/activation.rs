@@ -21,7 +21,14 @@ impl Activation {
     /// That of `key`, or of `default` where it is absent.
     pub(crate) fn read(config: &Config, key: &str, default: &str) -> Result<Self> {
         let name = config.maybe_text(key)?.unwrap_or_else(|| default.to_owned());
-        Ok(match name.as_str() {
+        Self::named(&name).ok_or_else(|| {
+            config.unsupported(key, "gelu, gelu_new, gelu_pytorch_tanh, silu, relu, quick_gelu, relu2, tanh")
+        })
+    }
+
+    /// The one of this name, if there is one.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
             "gelu" | "gelu_python" => Self::GeluErf,
             "gelu_new" | "gelu_pytorch_tanh" | "gelu_python_tanh" | "gelu_accurate" | "gelu_fast" => {
                 Self::Gelu
@@ -31,12 +38,7 @@ impl Activation {
             "quick_gelu" => Self::QuickGelu,
             "relu2" => Self::ReluSquared,
             "tanh" => Self::Tanh,
-            _ => {
-                return Err(config.unsupported(
-                    key,
-                    "gelu, gelu_new, gelu_pytorch_tanh, silu, relu, quick_gelu, relu2, tanh",
-                ));
-            }
+            _ => return None,
         })
     }
 

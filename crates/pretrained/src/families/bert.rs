@@ -1,6 +1,6 @@
 //! BERT (Devlin et al. 2018), and what other encoders share with it.
 
-use attnlab_model::{Architecture, HeadTransform, Mask, NormPlacement};
+use attnlab_model::{Architecture, Counting, HeadTransform, Mask, NormPlacement};
 use attnlab_positions::{PositionConfig, learned};
 
 use super::{Activation, Blueprint, Context, Family};
@@ -32,7 +32,7 @@ fn translate(cx: &Context<'_>) -> Result<Blueprint> {
         dense: "cls.predictions.transform.dense",
         norm: "cls.predictions.transform.LayerNorm",
         decoder: "cls.predictions.decoder.weight",
-        bias: &["cls.predictions.bias", "cls.predictions.decoder.bias"],
+        bias: &["cls.predictions.decoder.bias", "cls.predictions.bias"],
         embedding: "bert.embeddings.word_embeddings.weight",
         activation,
     };
@@ -40,10 +40,31 @@ fn translate(cx: &Context<'_>) -> Result<Blueprint> {
     Ok(blueprint)
 }
 
+/// The parts of a block, by our names and BERT's.
+pub(super) const PARTS: &[(&str, &str)] = &[
+    ("attn.q", "attention.self.query"),
+    ("attn.k", "attention.self.key"),
+    ("attn.v", "attention.self.value"),
+    ("attn.o", "attention.output.dense"),
+    ("attn_norm", "attention.output.LayerNorm"),
+    ("mlp.up", "intermediate.dense"),
+    ("mlp.down", "output.dense"),
+    ("mlp_norm", "output.LayerNorm"),
+];
+
 /// An encoder with LayerNorm after each sublayer, learned positions and segments; `prefix` stands before its names.
 pub(super) fn body(cx: &Context<'_>, prefix: &str) -> Result<Blueprint> {
-    let c = cx.config;
     let n_layers = cx.layers("num_hidden_layers")?;
+    let mut blueprint = embeddings(cx, prefix, n_layers)?;
+    for l in 0..n_layers {
+        blueprint.names.pairs(&format!("blocks.{l}"), &format!("{prefix}encoder.layer.{l}"), PARTS);
+    }
+    Ok(blueprint)
+}
+
+/// Such an encoder, `n_layers` deep, with the names of its embeddings only.
+pub(super) fn embeddings(cx: &Context<'_>, prefix: &str, n_layers: usize) -> Result<Blueprint> {
+    let c = cx.config;
     let architecture = Architecture {
         d_model: c.count("hidden_size")?,
         n_layers,
@@ -51,9 +72,7 @@ pub(super) fn body(cx: &Context<'_>, prefix: &str) -> Result<Blueprint> {
         d_mlp: Some(c.count("intermediate_size")?),
         mlp: Activation::read(c, "hidden_act", "gelu")?.plain(),
         norm_eps: c.number_or("layer_norm_eps", 1e-12)?,
-        norm_placement: NormPlacement::Post,
-        embedding_norm: true,
-        ..Architecture::default()
+        ..postnorm()
     };
     let positions = format!("{prefix}embeddings.position_embeddings.weight");
     let mask = if c.flag_or("is_decoder", false)? { Mask::Causal } else { Mask::Bidirectional };
@@ -67,22 +86,21 @@ pub(super) fn body(cx: &Context<'_>, prefix: &str) -> Result<Blueprint> {
     names.add("position.weight", Recipe::tensor(positions));
     names.add("segment.weight", Recipe::tensor(format!("{prefix}embeddings.token_type_embeddings.weight")));
     names.pair("embed_norm", &format!("{prefix}embeddings.LayerNorm"));
-    for l in 0..n_layers {
-        let (ours, theirs) = (format!("blocks.{l}"), format!("{prefix}encoder.layer.{l}"));
-        for (our, their) in [
-            ("attn.q", "attention.self.query"),
-            ("attn.k", "attention.self.key"),
-            ("attn.v", "attention.self.value"),
-            ("attn.o", "attention.output.dense"),
-            ("attn_norm", "attention.output.LayerNorm"),
-            ("mlp.up", "intermediate.dense"),
-            ("mlp.down", "output.dense"),
-            ("mlp_norm", "output.LayerNorm"),
-        ] {
-            names.pair(&format!("{ours}.{our}"), &format!("{theirs}.{their}"));
-        }
-    }
     Ok(Blueprint { config, names })
+}
+
+/// What all of BERT's relatives have in common.
+pub(super) fn postnorm() -> Architecture {
+    Architecture { norm_placement: NormPlacement::Post, embedding_norm: true, ..Architecture::default() }
+}
+
+/// Positions as RoBERTa counts them: padding stands at `pad`, the other tokens at pad + 1, pad + 2, …
+pub(super) fn count_from_padding(blueprint: &mut Blueprint, positions: &str, pad: usize) {
+    let rows = blueprint.config.max_len;
+    blueprint.config.details.counting = Counting::WithoutPadding { pad: pad as u32 };
+    // The table begins with padding's row.
+    blueprint.config.max_len = rows.saturating_sub(pad).max(1);
+    blueprint.names.add("position.weight", Recipe::tensor(positions).rows(pad.min(rows)..rows));
 }
 
 /// The head of a masked language model: dense, activation, norm, and the embedding once more with a bias of its own.
@@ -91,7 +109,7 @@ pub(super) struct PredictionHead<'a> {
     pub(super) norm: &'a str,
     /// The output's weight, in files that do not leave it out.
     pub(super) decoder: &'a str,
-    /// The output's bias, by all its names: they hold the same.
+    /// The output's bias by all its names, first the one that counts where a file has both: if tied, they hold the same.
     pub(super) bias: &'a [&'a str],
     pub(super) embedding: &'a str,
     pub(super) activation: Activation,

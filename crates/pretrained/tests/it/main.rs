@@ -1,8 +1,8 @@
 //! Files of checkpoints: what is read, and what is refused.
 #![allow(clippy::unwrap_used)]
 
-mod folders;
 mod families;
+mod folders;
 mod gguf;
 mod parity;
 
