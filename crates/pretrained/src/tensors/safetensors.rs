@@ -60,7 +60,9 @@ pub(super) fn header(source: &Source, file: usize) -> Result<Tensors> {
                 format!("them to begin at {end}, where the tensor before ends, and to end by {size}");
             return Err(corrupt(&place, format!("bytes {from} to {to}"), expected));
         }
-        let elements = info.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        // Empty tensors too must have axes whose sizes can be multiplied, in any order.
+        let countable = info.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d.max(1)));
+        let elements = countable.map(|n| if info.shape.contains(&0) { 0 } else { n });
         let bits = elements.and_then(|n| n.checked_mul(info.dtype.bitsize()));
         if bits.is_none_or(|bits| bits % 8 != 0 || (bits / 8) as u64 != to - from) {
             let expected = match bits {

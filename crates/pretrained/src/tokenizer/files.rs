@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use tokenizers::Tokenizer as Inner;
 use tokenizers::models::bpe::Vocab;
 
+use super::check::check;
 use super::parts::{ByteLevel, Cut, Words, declare, number};
 use super::{Special, Tokenizer, guarded};
 use crate::error::{PretrainedError, Result, short};
@@ -23,6 +24,7 @@ pub(super) fn open(folder: &Path) -> Result<Option<Tokenizer>> {
     let whole = folder.join("tokenizer.json");
     if whole.is_file() {
         let bytes = read_text(&whole, LONGEST)?;
+        check(&whole, &bytes)?;
         let inner = guarded(&whole, "be read", || Inner::from_bytes(&bytes))?;
         drop(bytes);
         let special = config.special(&inner, &whole)?;

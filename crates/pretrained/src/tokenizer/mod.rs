@@ -1,5 +1,6 @@
 //! Text → ids and back, as the checkpoint's own files say.
 
+mod check;
 mod embedded;
 mod files;
 mod label;
@@ -49,10 +50,10 @@ impl Tokenizer {
     /// The files cannot be read or contradict themselves, or are of a kind that is not read.
     pub fn open(path: &Path) -> Result<Option<Self>> {
         use crate::tensors::{Found, find};
-        if path.is_dir() {
-            if let Some(tokenizer) = files::open(path)? {
-                return Ok(Some(tokenizer));
-            }
+        if path.is_dir()
+            && let Some(tokenizer) = files::open(path)?
+        {
+            return Ok(Some(tokenizer));
         }
         match find(path) {
             Ok(Found::Gguf(file)) => Gguf::open(&file)?.tokenizer(),

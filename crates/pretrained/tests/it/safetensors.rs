@@ -119,6 +119,7 @@ fn headers_that_lie_are_refused_with_the_place() {
         (u64::MAX.to_le_bytes().to_vec(), "a length of 18446744073709551615"),
         (one(f32s(json!([4]), 0, 12), 12), "tensor `w`: found 12 bytes, expected 16"),
         (one(f32s(json!([1_u64 << 62, 1_u64 << 62]), 0, 4), 4), "whose size can be counted"),
+        (one(f32s(json!([1_u64 << 62, 4, 0]), 0, 0), 0), "whose size can be counted"),
         (one(f32s(json!([1_u64 << 40]), 0, 1 << 42), 4), "tensor `w`: found bytes 0 to 4398046511104"),
         (one(f32s(json!([1]), 4, 8), 8), "expected them to begin at 0"),
         (one(f32s(json!([1]), 8, 4), 8), "found bytes 8 to 4"),
