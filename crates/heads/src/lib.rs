@@ -19,16 +19,29 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bins;
 mod captured;
+mod digest;
 mod error;
+mod estimate;
+mod gather;
+mod lanes;
 mod metric;
 mod record;
+mod result;
 mod statistics;
+mod survey;
+mod text;
 
 pub use captured::{CapturedHead, captured_statistics};
+pub use digest::{Constants, Hit, RowDigest, SHARES};
 pub use error::{HeadsError, Result};
-pub use metric::{Metric, Row, registry};
+pub use estimate::Estimate;
+pub use metric::{Measure, Metric, registry};
 pub use record::{MapRecorder, MapScope};
+pub use result::{CurvePoint, DistanceBin, HeadResult, LayerSummary, Sink, SurveyResult};
 pub use statistics::{
     HeadStatistics, Mask, Tally, head_statistics, uniform_statistics, uniform_statistics_of_rows,
 };
+pub use survey::{LayerWatch, Survey, SurveyOptions};
+pub use text::Repeat;

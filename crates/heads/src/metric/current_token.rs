@@ -1,5 +1,6 @@
 //! The share of the query's own token.
 
+use super::Measure::Mean;
 use super::Metric;
 
 /// The diagonal of the map.
@@ -8,7 +9,7 @@ pub(super) const METRIC: Metric = Metric {
     title: "mass on the query's own token",
     formula: "p_ii",
     source: "Clark et al. 2019 (arXiv 1906.04341)",
-    of_row: |row| Some(row.at(row.query)),
+    measure: Mean(|row| Some(row.current)),
 };
 
 #[cfg(test)]

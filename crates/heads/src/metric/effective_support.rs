@@ -1,5 +1,6 @@
 //! Over how many keys a row spreads.
 
+use super::Measure::Mean;
 use super::Metric;
 
 /// The number of keys that, looked at equally, would have the row's entropy.
@@ -8,7 +9,7 @@ pub(super) const METRIC: Metric = Metric {
     title: "effective number of keys",
     formula: "exp(H_i)",
     source: "perplexity of the row, the Hill number of order 1 (Hill 1973)",
-    of_row: |row| Some(row.entropy().exp()),
+    measure: Mean(|row| Some(row.entropy.exp())),
 };
 
 #[cfg(test)]

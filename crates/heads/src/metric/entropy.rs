@@ -1,14 +1,15 @@
 //! How broadly a row looks.
 
+use super::Measure::Mean;
 use super::Metric;
 
 /// 0 when one key has everything, ln n_i when all have the same.
 pub(super) const METRIC: Metric = Metric {
     name: "entropy",
     title: "attention entropy (nats)",
-    formula: "H_i = −Σ_j p_ij ln p_ij",
+    formula: "H_i = −Σ_j p_ij ln p_ij, the null option among the keys",
     source: "Zhai et al. 2023 (arXiv 2303.06296)",
-    of_row: |row| Some(row.entropy()),
+    measure: Mean(|row| Some(row.entropy)),
 };
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The share of the first token: the attention sink's place.
 
+use super::Measure::Mean;
 use super::Metric;
 
 /// Every row counts, the first too, which has no other key under a causal mask.
@@ -8,7 +9,7 @@ pub(super) const METRIC: Metric = Metric {
     title: "mass on the first token",
     formula: "p_i0",
     source: "Gu et al. 2024 (arXiv 2410.10781), importance α_1; Xiao et al. 2023 (arXiv 2309.17453)",
-    of_row: |row| Some(row.at(0)),
+    measure: Mean(|row| Some(row.first_token)),
 };
 
 #[cfg(test)]

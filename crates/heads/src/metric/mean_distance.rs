@@ -1,5 +1,6 @@
 //! How far away a row looks.
 
+use super::Measure::Mean;
 use super::Metric;
 
 /// In tokens, in both directions where the mask allows both.
@@ -8,7 +9,7 @@ pub(super) const METRIC: Metric = Metric {
     title: "mean distance (tokens)",
     formula: "Σ_j p_ij |i − j|",
     source: "Vig & Belinkov 2019 (arXiv 1906.04284)",
-    of_row: |row| Some((0..).zip(row.p).map(|(j, p)| p * row.query.abs_diff(j) as f64).sum()),
+    measure: Mean(|row| Some(row.distance)),
 };
 
 #[cfg(test)]

@@ -1,30 +1,39 @@
-//! The metrics: one file and one line in the registry each.
+//! The metrics: one file and one line in the registry each. What they read is in [`crate::digest`].
 
-/// One query row of a map, as a distribution over the keys it may see.
+use crate::digest::{Hit, RowDigest};
+
+impl RowDigest {
+    /// How many outcomes a row has: the keys it sees, and nothing if that is an option.
+    fn choices(&self) -> usize {
+        self.visible + usize::from(self.null.is_some())
+    }
+
+    /// 1 − Σ_j |p_ij − D_ij| over the keys that detectors consider.
+    fn detected(&self, hit: Hit) -> f64 {
+        1.0 - (self.considered - hit.mass) - (hit.keys - hit.mass)
+    }
+}
+
+/// How a row's digest becomes a number of its head.
 #[derive(Clone, Copy, Debug)]
-pub struct Row<'a> {
-    /// p, which sums to one: a weight per visible key, from key 0 on.
-    pub p: &'a [f64],
-    /// The position of the query among the keys, i.
-    pub query: usize,
-    /// ΣA, the mass before it was divided out.
-    pub mass: f64,
+pub enum Measure {
+    /// A number per row, averaged over the rows of a text; `None` where it is not defined, and the row is left out.
+    Mean(fn(&RowDigest) -> Option<f64>),
+    /// Σ a / Σ b of the pairs \[a, b\] of all rows of a text.
+    Ratio(fn(&RowDigest) -> Option<[f64; 2]>),
 }
 
-impl Row<'_> {
-    /// −Σ p ln p in nats, with 0 ln 0 = 0.
-    pub fn entropy(&self) -> f64 {
-        // `0.0 -` and not unary minus: the entropy of certainty is 0, not −0.
-        0.0 - self.p.iter().filter(|p| **p > 0.0).map(|p| p * p.ln()).sum::<f64>()
-    }
-
-    /// The weight of key `key`; zero where the row cannot see it.
-    pub fn at(&self, key: usize) -> f64 {
-        self.p.get(key).copied().unwrap_or(0.0)
+impl Measure {
+    /// What a row adds to numerator and denominator.
+    pub(crate) fn of(&self, row: &RowDigest) -> Option<[f64; 2]> {
+        match self {
+            Self::Mean(value) => value(row).map(|value| [value, 1.0]),
+            Self::Ratio(pair) => pair(row),
+        }
     }
 }
 
-/// A number per query row, averaged over the rows of a head (and the sequences of a batch).
+/// A number per head.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
     /// The name in tables and files.
@@ -35,8 +44,8 @@ pub struct Metric {
     pub formula: &'static str,
     /// Where the definition is from.
     pub source: &'static str,
-    /// The value of a row; `None` where it is not defined, and the row is left out of the mean.
-    pub of_row: fn(&Row<'_>) -> Option<f64>,
+    /// How it is computed from the digests of rows.
+    pub measure: Measure,
 }
 
 macro_rules! registry {
@@ -52,14 +61,38 @@ macro_rules! registry {
 
 registry! {
     row_mass,
+    null_mass,
     entropy,
     normalised_entropy,
     effective_support,
+    participation,
     top1_mass,
+    n_90,
+    n_90_share,
+    n_95,
+    n_95_share,
+    n_99,
+    n_99_share,
+    sparsity,
     first_token,
+    sink,
+    first_k_mass,
+    value_weighted_first_token,
     previous_token,
     current_token,
+    duplicate_token,
+    induction,
+    duplicate_copy,
+    induction_copy,
+    previous_token_mul,
+    previous_token_abs,
+    duplicate_token_mul,
+    duplicate_token_abs,
+    induction_mul,
+    induction_abs,
     mean_distance,
+    locality,
+    score_range,
 }
 
 #[cfg(test)]
@@ -68,11 +101,13 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::digest::Constants;
 
     /// The value of the row `p` of query `query`, which must sum to one.
     pub(super) fn value(metric: &Metric, p: &[f64], query: usize) -> Option<f64> {
         assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-15);
-        (metric.of_row)(&Row { p, query, mass: 1.0 })
+        let row = RowDigest::of_weights(p, query, None, &Constants::default());
+        metric.measure.of(&row).filter(|[_, weight]| *weight != 0.0).map(|[value, weight]| value / weight)
     }
 
     #[test]

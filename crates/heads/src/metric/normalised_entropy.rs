@@ -1,14 +1,15 @@
 //! How broadly a row looks, as a share of how broadly it could.
 
+use super::Measure::Mean;
 use super::Metric;
 
 /// Between 0 and 1 whatever the length; not defined where there is only one key to look at.
 pub(super) const METRIC: Metric = Metric {
     name: "normalised_entropy",
     title: "entropy as a share of its maximum",
-    formula: "H_i / ln n_i, for n_i ≥ 2",
+    formula: "H_i / ln n_i, for n_i ≥ 2; a null option is one more key",
     source: "entropy (Zhai et al. 2023) over its maximum, so that rows of different length compare",
-    of_row: |row| (row.p.len() >= 2).then(|| row.entropy() / (row.p.len() as f64).ln()),
+    measure: Mean(|row| (row.choices() >= 2).then(|| row.entropy / (row.choices() as f64).ln())),
 };
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The share of the token before the query.
 
+use super::Measure::Mean;
 use super::Metric;
 
 /// The first query has no token before it and is left out.
@@ -8,7 +9,7 @@ pub(super) const METRIC: Metric = Metric {
     title: "mass on the previous token",
     formula: "p_i,i−1, for i ≥ 1",
     source: "Clark et al. 2019 (arXiv 1906.04341); previous-token heads: Elhage et al. 2021",
-    of_row: |row| row.query.checked_sub(1).map(|key| row.at(key)),
+    measure: Mean(|row| row.previous),
 };
 
 #[cfg(test)]

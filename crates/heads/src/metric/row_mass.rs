@@ -1,5 +1,6 @@
 //! How much attention a row gives at all.
 
+use super::Measure::Mean;
 use super::Metric;
 
 /// 1 for softmax without a null option; less where mass goes to none, or was knocked out.
@@ -8,5 +9,5 @@ pub(super) const METRIC: Metric = Metric {
     title: "total attention",
     formula: "Σ_j A_ij",
     source: "the rows' normalisation; below 1 with softmax-off-by-one (Miller 2023), sinks as logits, or edits",
-    of_row: |row| Some(row.mass),
+    measure: Mean(|row| Some(row.mass)),
 };

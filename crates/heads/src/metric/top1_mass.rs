@@ -1,5 +1,6 @@
 //! How much the favourite key gets.
 
+use super::Measure::Mean;
 use super::Metric;
 
 /// 1 when one key has everything, 1/n_i when all have the same.
@@ -8,7 +9,7 @@ pub(super) const METRIC: Metric = Metric {
     title: "mass of the strongest key",
     formula: "max_j p_ij",
     source: "Veličković et al. 2024 (arXiv 2410.01104) bound it as attention disperses with length",
-    of_row: |row| Some(row.p.iter().copied().fold(0.0, f64::max)),
+    measure: Mean(|row| Some(row.top)),
 };
 
 #[cfg(test)]

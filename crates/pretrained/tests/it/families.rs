@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use attnlab_model::{Pass, Transformer};
-use attnlab_pretrained::{Checkpoint, Config, PretrainedError, load};
+use attnlab_pretrained::{Checkpoint, Config, ModelFiles, PretrainedError, load};
 use candle_core::{D, DType, Device, Tensor};
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn config(name: &str) -> Value {
 
 fn loaded(folder: &Path, config: Value) -> Result<Transformer, PretrainedError> {
     let config = Config::new(&folder.join("config.json"), config)?;
-    Ok(load(Checkpoint::open(folder)?, &config, DType::F32)?.model)
+    Ok(load(ModelFiles { config, checkpoint: Checkpoint::open(folder)? }, DType::F32)?.model)
 }
 
 fn logits(model: &Transformer) -> Tensor {

@@ -1,0 +1,215 @@
+//! The sums of a row of f32 weights, a vector at a time.
+//!
+//! Mass and entropy are summed in f64, the rest in f32 over short blocks and those in f64: relative errors stay below
+//! 1e-6. The logarithm is that of Cephes, which keeps its precision next to 1, where attention that is nearly certain
+//! lives.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use crate::digest::{SHARES, SLACK, SMALL, Sums};
+
+/// Weights that are computed together.
+const LANES: usize = 16;
+/// Weights whose sums stay in f32.
+const BLOCK: usize = 512;
+
+impl Sums {
+    /// Of the weights of a row, `before` being i less its first key.
+    ///
+    /// The number of keys a share needs is exact but for sums within 1e-6 of the share.
+    pub(crate) fn of(weights: &[f32], before: f32) -> Self {
+        Arch::new().dispatch(Digest { weights, before })
+    }
+}
+
+struct Digest<'a> {
+    weights: &'a [f32],
+    before: f32,
+}
+
+impl WithSimd for Digest<'_> {
+    type Output = Sums;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Sums {
+        let Self { weights, before } = self;
+        let top = top(weights);
+        let mut sums = Sums { top: f64::from(top), ..Sums::default() };
+        add_up(weights, before, top, &mut sums);
+        if sums.mass > 0.0 && sums.mass.is_finite() {
+            sums.needed = needed(simd, weights, &sums);
+        }
+        sums
+    }
+}
+
+/// The largest weight.
+#[inline(always)]
+fn top(weights: &[f32]) -> f32 {
+    let (chunks, rest) = weights.as_chunks::<LANES>();
+    let mut lanes = [0f32; LANES];
+    for chunk in chunks {
+        for l in 0..LANES {
+            lanes[l] = if chunk[l] > lanes[l] { chunk[l] } else { lanes[l] };
+        }
+    }
+    rest.iter().chain(&lanes).copied().fold(0.0, f32::max)
+}
+
+#[inline(always)]
+fn add_up(weights: &[f32], before: f32, top: f32, sums: &mut Sums) {
+    let cut = SMALL as f32 * top;
+    let (mut mass, mut logs) = ([0f64; LANES], [0f64; LANES]);
+    for (at, block) in weights.chunks(BLOCK).enumerate() {
+        let (mut squares, mut distance, mut small) = ([0f32; LANES], [0f32; LANES], [0u32; LANES]);
+        let mut from = before - (at * BLOCK) as f32;
+        let mut chunk = |chunk: &[f32; LANES]| {
+            for l in 0..LANES {
+                let a = chunk[l];
+                let log = a * ln(a);
+                mass[l] += f64::from(a);
+                logs[l] += f64::from(log);
+                squares[l] += a * a;
+                distance[l] += a * (from - l as f32).abs();
+                small[l] += u32::from(a < cut);
+            }
+            from -= LANES as f32;
+        };
+        let (chunks, rest) = block.as_chunks::<LANES>();
+        for weights in chunks {
+            chunk(weights);
+        }
+        if !rest.is_empty() {
+            let mut padded = [0f32; LANES];
+            padded[..rest.len()].copy_from_slice(rest);
+            chunk(&padded);
+            if cut > 0.0 {
+                sums.small -= (LANES - rest.len()) as f64;
+            }
+        }
+        sums.squares += squares.iter().map(|&x| f64::from(x)).sum::<f64>();
+        sums.distance += distance.iter().map(|&x| f64::from(x)).sum::<f64>();
+        sums.small += f64::from(small.iter().sum::<u32>());
+    }
+    sums.mass = mass.iter().sum();
+    sums.logs = logs.iter().sum();
+}
+
+/// ln x for x ≥ 0 without branches, −88 or so for zero and what is below the normal numbers.
+#[inline(always)]
+fn ln(x: f32) -> f32 {
+    let x = if x < f32::MIN_POSITIVE { f32::MIN_POSITIVE } else { x };
+    let bits = x.to_bits();
+    // x = 2^e m with m in [1/2, 1)
+    let e = (bits >> 23) as i32 - 126;
+    let m = f32::from_bits(bits & 0x007f_ffff | 0x3f00_0000);
+    let low = m < std::f32::consts::FRAC_1_SQRT_2;
+    let e = if low { e - 1 } else { e } as f32;
+    let m = (if low { m + m } else { m }) - 1.0;
+    let z = m * m;
+    let p = 7.037_683_6e-2;
+    let p = p * m - 1.151_461e-1;
+    let p = p * m + 1.167_699_9e-1;
+    let p = p * m - 1.242_014_1e-1;
+    let p = p * m + 1.424_932_3e-1;
+    let p = p * m - 1.666_805_7e-1;
+    let p = p * m + 2.000_071_5e-1;
+    let p = p * m - 2.499_999_4e-1;
+    let p = p * m + 3.333_333e-1;
+    let y = p * m * z + -2.121_944_4e-4 * e - 0.5 * z;
+    m + y + 0.693_359_4 * e
+}
+
+/// The least number of keys that hold each share of the mass.
+///
+/// The weight at which a share is reached is searched by halving its bits, for all shares at once: the numbers of
+/// keys above two bounds close in on each other until one key, or keys of one weight, lie between.
+#[inline(always)]
+fn needed<S: Simd>(simd: S, weights: &[f32], sums: &Sums) -> [f64; SHARES.len()] {
+    const N: usize = SHARES.len();
+    /// Mass and number of the keys at and above a weight.
+    #[derive(Clone, Copy)]
+    struct Above {
+        bits: u32,
+        mass: f64,
+        keys: f64,
+    }
+    let (mass, n) = (sums.mass, weights.len() as f64);
+    let targets = SHARES.map(|share| (share - SLACK) * mass);
+    // All keys below (1 − share) · mass / n together do not make up what may be left out.
+    let mut low = SHARES.map(|share| {
+        let floor = (0.999 * (1.0 - share) * mass / n) as f32;
+        Above { bits: floor.to_bits(), mass, keys: n }
+    });
+    let mut high = [Above { bits: (sums.top as f32).to_bits() + 1, mass: 0.0, keys: 0.0 }; N];
+    let open = |low: &Above, high: &Above| high.bits - low.bits > 1 && low.keys - high.keys > 1.5;
+    while (0..N).any(|q| open(&low[q], &high[q])) {
+        let middle: [u32; N] = std::array::from_fn(|q| low[q].bits + (high[q].bits - low[q].bits) / 2);
+        let above = at_least(simd, weights, middle.map(f32::from_bits));
+        for q in 0..N {
+            if !open(&low[q], &high[q]) {
+                continue;
+            }
+            let [mass, keys] = above[q];
+            let above = Above { bits: middle[q], mass, keys };
+            if mass >= targets[q] { low[q] = above } else { high[q] = above }
+        }
+    }
+    std::array::from_fn(|q| {
+        let missing = targets[q] - high[q].mass;
+        let most = low[q].keys - high[q].keys;
+        // One key, or several of one weight.
+        let each = f64::from(f32::from_bits(low[q].bits));
+        let more = if most > 1.5 { (missing / each).ceil().clamp(1.0, most) } else { 1.0 };
+        high[q].keys + more
+    })
+}
+
+/// Mass and number of the weights at and above each bound.
+#[inline(always)]
+fn at_least<S: Simd, const N: usize>(simd: S, weights: &[f32], bounds: [f32; N]) -> [[f64; 2]; N] {
+    let splat = bounds.map(|bound| simd.splat_f32s(bound));
+    let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
+    let mut result = [[0.0; 2]; N];
+    for block in weights.chunks(4 * BLOCK) {
+        let (mut mass, mut keys) = ([zero; N], [zero; N]);
+        let (vectors, rest) = S::as_simd_f32s(block);
+        for &a in vectors {
+            for q in 0..N {
+                let above = simd.greater_than_or_equal_f32s(a, splat[q]);
+                mass[q] = simd.add_f32s(mass[q], simd.select_f32s(above, a, zero));
+                keys[q] = simd.add_f32s(keys[q], simd.select_f32s(above, one, zero));
+            }
+        }
+        for (q, [total, count]) in result.iter_mut().enumerate() {
+            *total += f64::from(simd.reduce_sum_f32s(mass[q]));
+            *count += f64::from(simd.reduce_sum_f32s(keys[q]));
+        }
+        // Few, and not worth a vector whose padding would have to be told from weights of zero.
+        for &a in rest {
+            for q in 0..N {
+                if a >= bounds[q] {
+                    result[q][0] += f64::from(a);
+                    result[q][1] += 1.0;
+                }
+            }
+        }
+    }
+    result
+}
+
+/// `to += weights`, key by key.
+pub(crate) fn add_to(to: &mut [f32], weights: &[f32]) {
+    struct Add<'a>(&'a mut [f32], &'a [f32]);
+    impl WithSimd for Add<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) {
+            for (to, &a) in self.0.iter_mut().zip(self.1) {
+                *to += a;
+            }
+        }
+    }
+    Arch::new().dispatch(Add(to, weights));
+}
