@@ -126,6 +126,7 @@ $("quantity").addEventListener("change", (event) => {
 on(["open", "layer", "head", "a", "b", "view", "quantity", "shade", "panel"], (changed) => {
   fillHead();
   if (changed.has("open") && state.open) cursor.pinned = -1;
+  redrawCursors();
   showMaps();
 });
 on(["open", "layer", "head", "a", "b", "stat"], fillStats);

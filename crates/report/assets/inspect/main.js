@@ -95,9 +95,14 @@ document.addEventListener("keydown", (event) => {
 });
 
 // ---- where the reader is, in the address: a link to a head opens it
+// Written once the reader rests: browsers limit how often.
+let hashTimer = 0;
 on(["open", "layer", "head"], () => {
-  const hash = state.open ? `#L${state.layer}H${state.head}` : "";
-  if (location.hash !== hash) history.replaceState(null, "", hash || location.pathname + location.search);
+  clearTimeout(hashTimer);
+  hashTimer = setTimeout(() => {
+    const hash = state.open ? `#L${state.layer}H${state.head}` : "";
+    if (location.hash !== hash) history.replaceState(null, "", hash || location.pathname + location.search);
+  }, 400);
 });
 const fromHash = () => {
   const m = /^#L(\d+)H(\d+)$/i.exec(location.hash);

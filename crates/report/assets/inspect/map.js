@@ -173,7 +173,7 @@ class MapPanel {
     c.fillRect(left, top, size, size);
     c.imageSmoothingEnabled = false;
     const exact = source.pooled && source instanceof Single && scale >= 1.5;
-    if (exact) c.globalAlpha = 0.35;
+    if (exact) c.globalAlpha = clamp(0.5 / scale, 0.1, 0.3);
     const picture = this.pictures.get(key), token = 1 / (cell * by); // pixels of the picture a token
     c.drawImage(picture, camera.x * token, camera.y * token, camera.span * token, camera.span * token, left, top, size, size);
     c.globalAlpha = 1;
@@ -220,7 +220,7 @@ class MapPanel {
     const start = (from) => Math.ceil(Math.floor(from) / stride) * stride;
     for (let i = start(camera.y); i < Math.min(camera.n, camera.y + camera.span); i += stride) {
       const y = top + (i + 0.5 - camera.y) * scale;
-      if (y < top + 3 || y > top + size - 3) continue;
+      if (y < top || y > top + size) continue;
       c.fillStyle = ink("faint");
       c.textAlign = "left";
       if (numbers || stride > 1) c.fillText(i, 0, y);
@@ -230,7 +230,7 @@ class MapPanel {
     }
     for (let i = start(camera.x); i < Math.min(camera.n, camera.x + camera.span); i += stride) {
       const x = left + (i + 0.5 - camera.x) * scale;
-      if (x < left + 3 || x > left + size - 3) continue;
+      if (x < left || x > left + size) continue;
       c.save();
       c.translate(x, top - 6);
       c.rotate(-Math.PI / 2);
@@ -470,6 +470,7 @@ const fillRow = () => {
     return;
   }
   $("row-title").textContent = `Top keys of query ${q}${cursor.pinned === q ? " (kept)" : ""}`;
+  $("row-list").style.setProperty("--digits", `${String(map.n - 1).length + 0.6}ch`);
   const entries = map.row(q, 8), most = Math.max(...entries.map((e) => Math.abs(e.value)), 1e-9);
   $("row-list").replaceChildren(...entries.map(({ key, value, exact }) => {
     const item = make("li");

@@ -1,6 +1,6 @@
 // All heads × statistics; only the rows in view exist.
 const grid = { box: $("grid"), head: $("grid-head"), body: $("grid-body"), row: 25, order: [], pool: [], cells: [] };
-const COLUMN = 92, NAME = 74;
+const COLUMN = 84, NAME = 80;
 
 const orderHeads = () => {
   const { layers, heads } = readingA();
