@@ -12,7 +12,7 @@ const fillStats = () => {
     const half = a.intervals?.[(layer * a.heads + head) * data.statistics.length + stat];
     row.title = [info.formula, info.higher && `high: ${info.higher}`, present(base) && `uniform attention: ${fmt(base)}`, present(half) && `95 % interval: ± ${fmt(half)}`, "click: colour the survey by it"].filter(Boolean).join("\n");
     row.append(make("span", info.title, "stat-name"), make("span", fmt(value), "num"));
-    if (b) row.append(make("span", present(other) ? `${fmt(other)}  ${signed(value - other)}` : "–", "num stat-b"));
+    if (b) row.append(make("span", present(other) ? `B ${fmt(other)}   Δ ${signed(value - other)}` : "B –", "num stat-b"));
     // Where it lies among all heads of A.
     const strip = make("span", undefined, "strip"), { low, high } = statRange(stat);
     const at = (v) => high > low ? clamp((v - low) / (high - low), 0, 1) * 100 : 50;
@@ -125,7 +125,11 @@ $("quantity").addEventListener("change", (event) => {
 });
 on(["open", "layer", "head", "a", "b", "view", "quantity", "shade", "panel"], (changed) => {
   fillHead();
-  if (changed.has("open") && state.open) cursor.pinned = -1;
+  if (changed.has("open") && state.open) {
+    cursor.pinned = -1;
+    // On a narrow screen the map lies below the survey.
+    if (!matchMedia("(min-width: 1100px)").matches) $("stage").scrollIntoView();
+  }
   redrawCursors();
   showMaps();
 });
