@@ -1,5 +1,6 @@
 //! Fake grids in temporary folders, read and rendered.
-#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+// A test that measures or is skipped says so.
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, unreachable_pub)]
 
 mod browser;
 mod chromium;
