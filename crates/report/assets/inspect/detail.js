@@ -70,13 +70,12 @@ const showMaps = async () => {
   differences.hidden = visible.length < 2;
   if (!differences.hidden) fillDifferences(difference);
   noteMaps(mapA ?? mapB);
-  drawnMaps.done = `${layer}.${head}`;
+  drawnMaps.next = `${layer}.${head}`;
   redrawMaps();
   redrawCursors();
   // What the arrow keys may ask for next.
   if (b < 0) for (const [l, h] of [[layer, head + 1], [layer, head - 1], [layer + 1, head], [layer - 1, head]]) if (l >= 0 && h >= 0) getMap(a, l, h, quantity);
 };
-const drawnMaps = { done: "" };
 const noteMaps = (map) => {
   const parts = [];
   if (map) {

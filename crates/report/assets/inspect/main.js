@@ -139,7 +139,7 @@ start();
 globalThis.attnlab = {
   state,
   survey: (layer, head) => { const box = survey.canvas.getBoundingClientRect(); return [box.left + survey.left + (head + 0.5) * survey.cw, box.top + survey.top + (layer + 0.5) * survey.ch]; },
-  map: (query, key, panel = 0) => { const p = mapPanels[panel], box = p.over.getBoundingClientRect(); return [box.left + p.left + (key + 0.5 - camera.x) * p.scale, box.top + p.top + (query + 0.5 - camera.y) * p.scale]; },
+  map: (query, key, panel = 0) => { const p = mapPanels[panel]; p.layout(); const box = p.over.getBoundingClientRect(); return [box.left + p.left + (key + 0.5 - camera.x) * p.scale, box.top + p.top + (query + 0.5 - camera.y) * p.scale]; },
   line: (side, index) => { const box = lines.canvas.getBoundingClientRect(), g = lineGeometry(); return [side === "query" ? box.left + g.x0 - 20 : box.left + g.x1 + 20, box.top + g.y(index)]; },
   drawn: () => drawnMaps.done,
   camera,

@@ -414,8 +414,11 @@ const mapRoom = () => {
   const height = wide ? mapBox.clientHeight : Math.max(360, innerHeight - 180);
   return panels > 1 ? [mapBox.clientWidth / 2 - 10, wide ? height / 2 - 34 : mapBox.clientWidth / 2] : [mapBox.clientWidth, height - 28];
 };
+// The head that was drawn last, for whoever waits for it.
+const drawnMaps = { next: "", done: "" };
 const redrawMaps = frame(() => {
   for (const panel of mapPanels) panel.draw();
+  drawnMaps.done = drawnMaps.next;
   const whole = camera.span >= camera.n;
   $("zoom-fit").textContent = whole ? "fit" : `${(camera.n / camera.span).toFixed(camera.n / camera.span < 10 ? 1 : 0)}×`;
   $("zoom-out").disabled = whole;
