@@ -123,9 +123,16 @@ const tipRows = (rows) => {
 };
 const tokenNode = (text) => { const node = make("bdi", text, "token"); return node; };
 
+// ---- making a list anew without losing the keyboard's place in it
+const renew = (box, nodes) => {
+  const stops = () => [...box.querySelectorAll("button")], place = stops().indexOf(document.activeElement);
+  box.replaceChildren(...nodes);
+  if (place >= 0) stops()[Math.min(place, stops().length - 1)]?.focus({ preventScroll: true });
+};
+
 // ---- a row of buttons of which one is on
 const segments = (box, options, chosen, choose) => {
-  box.replaceChildren(...options.map(([value, text, title]) => {
+  renew(box, options.map(([value, text, title]) => {
     const button = make("button", text);
     button.type = "button";
     button.dataset.value = value;

@@ -2,7 +2,7 @@
 const fillStats = () => {
   if (!state.open) return;
   const a = readingA(), b = readingB(), { layer, head } = state;
-  $("head-stats").replaceChildren(...data.statistics.map((info, stat) => {
+  renew($("head-stats"), data.statistics.map((info, stat) => {
     const value = valueOf(a, layer, head, stat), base = a.baselines[stat];
     const row = make("button", undefined, "stat-row");
     row.type = "button";
@@ -111,12 +111,15 @@ const fillHead = () => {
   }
   const box = $("quantity"), reading = readingA();
   const has = (letter) => reading.maps[letter]?.size > 0;
-  const options = [["w:root", "weights, root colours"], ["w:linear", "weights, linear colours"]];
+  const options = has("w") || !hasMaps(reading) ? [["w:root", "weights, root colours"], ["w:linear", "weights, linear colours"]] : [];
   if (has("v")) options.push(["v:root", "value-weighted α‖v‖"]);
   if (has("s")) options.push(["s:linear", "scores"]);
   box.replaceChildren(...options.map(([value, text]) => new Option(text, value)));
   box.value = `${state.quantity}:${state.shade}`;
-  if (box.selectedIndex < 0) set({ quantity: "w", shade: "root" });
+  if (box.selectedIndex < 0) {
+    const [quantity, shade] = options[0][0].split(":");
+    set({ quantity, shade });
+  }
 };
 $("quantity").addEventListener("change", (event) => {
   const [quantity, shade] = event.target.value.split(":");

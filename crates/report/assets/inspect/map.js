@@ -359,7 +359,8 @@ class MapPanel {
     this.over.addEventListener("pointerleave", () => { if (!drag) this.point(null); });
     this.over.addEventListener("wheel", (event) => {
       const at = this.cellAt(event);
-      if (!at) return;
+      // Where there is nothing to zoom out of, the page scrolls.
+      if (!at || (event.deltaY > 0 && camera.span >= camera.n)) return;
       event.preventDefault();
       hideTip();
       zoomBy(Math.exp(clamp(event.deltaY, -120, 120) * (event.ctrlKey ? 0.01 : 0.0022)), at.x, at.y);

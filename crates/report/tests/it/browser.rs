@@ -447,3 +447,80 @@ fn a_thousand_heads_at_512_tokens_open_and_move() {
     b.picture("thousand");
     opened.is_clean();
 }
+
+#[test]
+fn pages_with_little_in_them_open_as_well() {
+    // No reading at all.
+    let empty = Page { title: "nothing".into(), ..Page::default() };
+    let Some(mut opened) = open(&empty) else { return };
+    assert!(opened.browser.text("document.body.innerText").contains("no readings"));
+    opened.is_clean();
+
+    // Numbers without maps, and a mean over texts, which has no tokens.
+    let mut numbers = synthetic::page(Size { map_every: usize::MAX, ..SMALL }, false);
+    numbers.readings[0].maps.clear();
+    numbers.readings[0].tokens.clear();
+    numbers.readings[0].intervals = numbers.readings[0].values.iter().map(|_| Some(0.01)).collect();
+    // One token, square, only scores; another model of another shape without any statistic known.
+    let size = Size { layers: 1, heads: 2, tokens: 1, map_every: 1, extras: false };
+    let mut odd = synthetic::page(size, false);
+    let mut packer = MapPacker::new(1, false, Quantity::Score).unwrap();
+    packer.row(0, 0, &[2.5]).unwrap();
+    odd.readings[0].maps = vec![Map { layer: 0, head: 1, map: packer.finish().unwrap() }];
+    let mut other = synthetic::page(SMALL, false);
+    other.readings[0].model = 1;
+    for value in other.readings[0].values.iter_mut() {
+        *value = None;
+    }
+    odd.models.append(&mut other.models);
+    odd.readings.append(&mut other.readings);
+    // No statistics at all.
+    let mut bare = synthetic::page(SMALL, false);
+    bare.statistics.clear();
+    bare.readings[0].values.clear();
+    bare.readings[0].baselines.clear();
+
+    for (name, page) in [("numbers", numbers), ("odd", odd), ("bare", bare)] {
+        let Some(mut opened) = open(&page) else { return };
+        let b = &mut opened.browser;
+        b.picture(&format!("little-{name}"));
+        b.hover("attnlab.survey(0, 1)");
+        b.keys(&["ArrowRight", "Enter", "ArrowDown", "l", "m", "s", "S", "Escape", "/"]);
+        b.write("L0");
+        b.keys(&["Enter", "Enter"]);
+        b.eval("{ if (data.readings.length > 1) { pick({ b: 1 }); pick({ a: 1, b: 0 }); pick({ a: 0, b: -1 }); } 1 }");
+        b.settle();
+        if name == "odd" {
+            b.eval("{ openHead(0, 1); 1 }");
+            b.until("attnlab.drawn() === '0.1' && mapPanels[0].source !== null");
+            b.hover("attnlab.map(0, 0)");
+            assert_eq!(told(b, "score"), 2.5);
+        }
+        b.settle();
+        opened.is_clean();
+    }
+}
+
+#[test]
+fn a_map_without_a_mask_shows_both_triangles() {
+    let mut page =
+        synthetic::page(Size { layers: 1, heads: 1, tokens: 30, map_every: 1, extras: false }, false);
+    let mut packer = MapPacker::new(30, false, Quantity::Weight).unwrap();
+    for query in 0..30 {
+        let mut row = [0.0; 30];
+        row[29 - query] = 0.9;
+        packer.row(query, 0, &row).unwrap();
+    }
+    page.readings[0].maps = vec![Map { layer: 0, head: 0, map: packer.finish().unwrap() }];
+    let Some(mut opened) = open(&page) else { return };
+    let b = &mut opened.browser;
+    b.click("attnlab.survey(0, 0)");
+    b.until("attnlab.drawn() === '0.0'");
+    b.hover("attnlab.map(2, 27)");
+    assert!((told(b, "weight") - 0.9).abs() < 1e-3);
+    b.keys(&["l"]);
+    b.until("lines.maps.size === 1");
+    b.hover("attnlab.line('key', 20)");
+    assert!(b.text("document.getElementById('tip').textContent").contains("0.9"));
+    opened.is_clean();
+}
