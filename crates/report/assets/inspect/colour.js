@@ -1,13 +1,14 @@
 // Colour: one ramp from the card's colour to the strongest contrast with it, one that runs both ways from it. Both change in
-// lightness all along, so that they read without seeing hue; the second is orange against blue.
+// lightness all along, so that they read without seeing hue; the second is blue against orange, the
+// colours of B and A.
 const STOPS = {
   light: {
     sequence: ["#f4f7fa", "#bfd8ec", "#5fa2d3", "#1c62a6", "#0a2352"],
-    divide: ["#7a3100", "#d9782a", "#f2c9a0", "#f6f6f5", "#a9cde9", "#3f8ac6", "#0c3a73"],
+    divide: ["#0c3a73", "#3f8ac6", "#a9cde9", "#f6f6f5", "#f2c9a0", "#d9782a", "#7a3100"],
   },
   dark: {
     sequence: ["#1b212a", "#1d4a6d", "#2388a6", "#7fcfc4", "#fbf6c8"],
-    divide: ["#ffd2a1", "#f08f3f", "#7a4a24", "#20262e", "#24567f", "#45a3e0", "#bfe4ff"],
+    divide: ["#bfe4ff", "#45a3e0", "#24567f", "#20262e", "#7a4a24", "#f08f3f", "#ffd2a1"],
   },
 };
 const channels = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));

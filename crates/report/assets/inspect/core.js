@@ -16,8 +16,8 @@ const count = (n) => n.toLocaleString("en-US");
 const fmt = (x) => {
   if (!present(x)) return "–";
   const size = Math.abs(x);
-  if (size === 0) return "0";
-  if (size >= 1e6 || size < 5e-4) return x.toExponential(1).replace("-", "−").replace("e−", "e−").replace("e+", "e");
+  if (Number.isInteger(x) && size < 1e6) return (x < 0 ? "−" : "") + count(size);
+  if (size >= 1e6 || size < 5e-4) return x.toExponential(1).replaceAll("-", "−").replace("e+", "e");
   const digits = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : size >= 0.1 ? 3 : 4;
   return x.toFixed(digits).replace("-", "−");
 };
@@ -102,11 +102,11 @@ const frame = (draw) => {
 
 // ---- tooltip
 const tip = $("tip");
-const showTip = (nodes, x, y) => {
+const showTip = (nodes, x, y, leftOf = false) => {
   tip.replaceChildren(...nodes);
   tip.hidden = false;
   const box = tip.getBoundingClientRect();
-  tip.style.left = `${Math.max(6, x + 18 + box.width > innerWidth - 6 ? x - box.width - 16 : x + 18)}px`;
+  tip.style.left = leftOf ? `${Math.max(6, x - box.width)}px` : `${Math.max(6, x + 18 + box.width > innerWidth - 6 ? x - box.width - 16 : x + 18)}px`;
   tip.style.top = `${Math.max(6, Math.min(y + 16, innerHeight - box.height - 6))}px`;
 };
 const hideTip = () => { tip.hidden = true; };
@@ -123,9 +123,16 @@ const tipRows = (rows) => {
 };
 const tokenNode = (text) => { const node = make("bdi", text, "token"); return node; };
 
+// ---- making a list anew without losing the keyboard's place in it
+const renew = (box, nodes) => {
+  const stops = () => [...box.querySelectorAll("button")], place = stops().indexOf(document.activeElement);
+  box.replaceChildren(...nodes);
+  if (place >= 0) stops()[Math.min(place, stops().length - 1)]?.focus({ preventScroll: true });
+};
+
 // ---- a row of buttons of which one is on
 const segments = (box, options, chosen, choose) => {
-  box.replaceChildren(...options.map(([value, text, title]) => {
+  renew(box, options.map(([value, text, title]) => {
     const button = make("button", text);
     button.type = "button";
     button.dataset.value = value;

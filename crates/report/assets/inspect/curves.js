@@ -47,6 +47,7 @@ const curveChart = ({ curve, y }, other) => {
   if (curve.baseline) svg.append(svgNode("path", { d: path(curve.x, curve.baseline), class: "base" }));
   svg.append(svgNode("path", { d: `${path(curve.x, Array.from(y))}`, class: "line" }));
   if (other) svg.append(svgNode("path", { d: path(other.curve.x, Array.from(other.y)), class: "line other" }));
+  if (xs.length <= 16) xs.forEach((x, i) => { if (Number.isFinite(y[i])) svg.append(svgNode("circle", { r: 2, class: "point", cx: px(x), cy: py(y[i]) })); });
   const mark = svgNode("circle", { r: 3, class: "dot", cx: -9, cy: -9 });
   svg.append(mark);
   let at = -1;

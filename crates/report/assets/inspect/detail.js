@@ -2,7 +2,7 @@
 const fillStats = () => {
   if (!state.open) return;
   const a = readingA(), b = readingB(), { layer, head } = state;
-  $("head-stats").replaceChildren(...data.statistics.map((info, stat) => {
+  renew($("head-stats"), data.statistics.map((info, stat) => {
     const value = valueOf(a, layer, head, stat), base = a.baselines[stat];
     const row = make("button", undefined, "stat-row");
     row.type = "button";
@@ -12,7 +12,7 @@ const fillStats = () => {
     const half = a.intervals?.[(layer * a.heads + head) * data.statistics.length + stat];
     row.title = [info.formula, info.higher && `high: ${info.higher}`, present(base) && `uniform attention: ${fmt(base)}`, present(half) && `95 % interval: ± ${fmt(half)}`, "click: colour the survey by it"].filter(Boolean).join("\n");
     row.append(make("span", info.title, "stat-name"), make("span", fmt(value), "num"));
-    if (b) row.append(make("span", present(other) ? `${fmt(other)}  ${signed(value - other)}` : "–", "num stat-b"));
+    if (b) row.append(make("span", present(other) ? `B ${fmt(other)}   Δ ${signed(value - other)}` : "B –", "num stat-b"));
     // Where it lies among all heads of A.
     const strip = make("span", undefined, "strip"), { low, high } = statRange(stat);
     const at = (v) => high > low ? clamp((v - low) / (high - low), 0, 1) * 100 : 50;
@@ -70,13 +70,12 @@ const showMaps = async () => {
   differences.hidden = visible.length < 2;
   if (!differences.hidden) fillDifferences(difference);
   noteMaps(mapA ?? mapB);
-  drawnMaps.done = `${layer}.${head}`;
+  drawnMaps.next = `${layer}.${head}`;
   redrawMaps();
   redrawCursors();
   // What the arrow keys may ask for next.
   if (b < 0) for (const [l, h] of [[layer, head + 1], [layer, head - 1], [layer + 1, head], [layer - 1, head]]) if (l >= 0 && h >= 0) getMap(a, l, h, quantity);
 };
-const drawnMaps = { done: "" };
 const noteMaps = (map) => {
   const parts = [];
   if (map) {
@@ -112,12 +111,15 @@ const fillHead = () => {
   }
   const box = $("quantity"), reading = readingA();
   const has = (letter) => reading.maps[letter]?.size > 0;
-  const options = [["w:root", "weights, root colours"], ["w:linear", "weights, linear colours"]];
+  const options = has("w") || !hasMaps(reading) ? [["w:root", "weights, root colours"], ["w:linear", "weights, linear colours"]] : [];
   if (has("v")) options.push(["v:root", "value-weighted α‖v‖"]);
   if (has("s")) options.push(["s:linear", "scores"]);
   box.replaceChildren(...options.map(([value, text]) => new Option(text, value)));
   box.value = `${state.quantity}:${state.shade}`;
-  if (box.selectedIndex < 0) set({ quantity: "w", shade: "root" });
+  if (box.selectedIndex < 0) {
+    const [quantity, shade] = options[0][0].split(":");
+    set({ quantity, shade });
+  }
 };
 $("quantity").addEventListener("change", (event) => {
   const [quantity, shade] = event.target.value.split(":");
@@ -125,7 +127,12 @@ $("quantity").addEventListener("change", (event) => {
 });
 on(["open", "layer", "head", "a", "b", "view", "quantity", "shade", "panel"], (changed) => {
   fillHead();
-  if (changed.has("open") && state.open) cursor.pinned = -1;
+  if (changed.has("open") && state.open) {
+    cursor.pinned = -1;
+    // On a narrow screen the map lies below the survey.
+    if (!matchMedia("(min-width: 1100px)").matches) $("stage").scrollIntoView();
+  }
+  redrawCursors();
   showMaps();
 });
 on(["open", "layer", "head", "a", "b", "stat"], fillStats);

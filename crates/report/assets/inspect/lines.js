@@ -125,7 +125,9 @@ const isolate = (side, index) => {
   Object.assign(lines, { side, index });
   redrawLines();
 };
-const lineTip = (x, y) => {
+// Beside the canvas, so that it covers no line.
+const lineTip = () => {
+  const box = lines.canvas.getBoundingClientRect(), place = [lines.side === "query" ? box.left - 6 : box.right - 10, box.top + lineGeometry().y(lines.index) - 30, lines.side === "query"];
   const tokens = data.readings[lineReading()].tokens, rows = [];
   for (const [head, map] of lines.maps) {
     if (lines.side === "query") {
@@ -141,14 +143,14 @@ const lineTip = (x, y) => {
   cap.append(`${lines.side === "query" ? "query" : "key"} ${lines.index} `, tokenNode(tokens[lines.index]), lines.side === "query" ? " looks at" : " is seen from");
   const nodes = [cap, tipRows(rows)];
   $("map-readout").textContent = nodes.map((node) => node.textContent).join(": ");
-  showTip(nodes, x, y);
+  showTip(nodes, ...place);
 };
 lines.canvas.addEventListener("pointermove", (event) => {
   const box = lines.canvas.getBoundingClientRect(), { x0, x1 } = lineGeometry();
   const x = event.clientX - box.left, at = lines.from + Math.floor((event.clientY - box.top - lines.top) / lines.row);
   const inside = at >= lines.from && at < lines.from + lines.count;
   const side = x < x0 + 12 ? "query" : x > x1 - 12 ? "key" : null;
-  if (inside && side) { isolate(side, at); lineTip(event.clientX, event.clientY); } else { isolate(null, -1); hideTip(); }
+  if (inside && side) { isolate(side, at); lineTip(); } else { isolate(null, -1); hideTip(); }
 });
 lines.canvas.addEventListener("pointerleave", () => { isolate(null, -1); hideTip(); });
 lines.canvas.addEventListener("keydown", (event) => {
@@ -164,11 +166,10 @@ lines.canvas.addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
   event.stopPropagation();
-  const box = lines.canvas.getBoundingClientRect(), { x0, x1, y } = lineGeometry();
-  const at = y(lines.index);
+  const at = lineGeometry().y(lines.index);
   if (at - lines.row < lines.box.scrollTop) lines.box.scrollTop = at - lines.row * 2;
   else if (at + lines.row > lines.box.scrollTop + lines.box.clientHeight) lines.box.scrollTop = at + lines.row * 2 - lines.box.clientHeight;
-  lineTip(box.left + (lines.side === "query" ? x0 : x1 - 220), box.top + at);
+  lineTip();
 });
 lines.canvas.addEventListener("blur", () => { isolate(null, -1); hideTip(); });
 $("window").addEventListener("input", (event) => { lines.from = Number(event.target.value); redrawLines(); });

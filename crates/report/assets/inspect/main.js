@@ -46,7 +46,7 @@ on(["stat"], () => { statBox.value = String(state.stat); });
 const applyTheme = () => {
   inkCache = {};
   $("theme").textContent = isDark() ? "☀" : "☾";
-  set({ theme: isDark() ? "dark" : "light" });
+  if (data.readings.length) set({ theme: isDark() ? "dark" : "light" });
 };
 $("theme").addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; applyTheme(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", applyTheme);
@@ -60,7 +60,7 @@ $("help").addEventListener("click", () => $("help-box").showModal());
 
 // ---- keyboard
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || $("help-box").open) return;
+  if (!data.readings.length || event.ctrlKey || event.metaKey || event.altKey || $("help-box").open) return;
   const at = event.target, typing = at.matches("input[type=search], select, textarea");
   if (typing) return;
   const range = at.matches("input[type=range]");
@@ -78,6 +78,7 @@ document.addEventListener("keydown", (event) => {
   }
   const acts = {
     Enter: () => { if (at.matches("button, a, summary, svg")) return false; openHead(state.layer, state.head); if (state.view === "map") mapPanels.find((p) => !p.figure.hidden)?.over.focus(); else lines.canvas.focus(); },
+    " ": () => { if (at !== survey.canvas) return false; openHead(state.layer, state.head); },
     Escape: () => { if (cursor.pinned >= 0 && state.open) pinRow(-1); else if (state.open) goBack(); else hideTip(); },
     "/": () => { filterBox.focus(); filterBox.select(); },
     m: () => set({ view: "map", open: true }),
@@ -95,20 +96,27 @@ document.addEventListener("keydown", (event) => {
 });
 
 // ---- where the reader is, in the address: a link to a head opens it
+// Written once the reader rests: browsers limit how often.
+let hashTimer = 0;
 on(["open", "layer", "head"], () => {
-  const hash = state.open ? `#L${state.layer}H${state.head}` : "";
-  if (location.hash !== hash) history.replaceState(null, "", hash || location.pathname + location.search);
+  clearTimeout(hashTimer);
+  hashTimer = setTimeout(() => {
+    const hash = state.open ? `#L${state.layer}H${state.head}` : "";
+    if (location.hash !== hash) history.replaceState(null, "", hash || location.pathname + location.search);
+  }, 400);
 });
 const fromHash = () => {
   const m = /^#L(\d+)H(\d+)$/i.exec(location.hash);
   const reading = readingA();
   if (m && Number(m[1]) < reading.layers && Number(m[2]) < reading.heads) openHead(Number(m[1]), Number(m[2]));
 };
-addEventListener("hashchange", fromHash);
+addEventListener("hashchange", () => { if (data.readings.length) fromHash(); });
 
 const resized = frame(() => { drawSurvey(); drawLegend(); drawGrid(); drawGallery(); redrawMaps(); drawLines(); });
-addEventListener("resize", resized);
-new ResizeObserver(resized).observe($("map-view"));
+if (data.readings.length) {
+  addEventListener("resize", resized);
+  new ResizeObserver(resized).observe($("map-view"));
+}
 
 // ---- the first drawing
 const start = () => {
@@ -134,7 +142,7 @@ start();
 globalThis.attnlab = {
   state,
   survey: (layer, head) => { const box = survey.canvas.getBoundingClientRect(); return [box.left + survey.left + (head + 0.5) * survey.cw, box.top + survey.top + (layer + 0.5) * survey.ch]; },
-  map: (query, key, panel = 0) => { const p = mapPanels[panel], box = p.over.getBoundingClientRect(); return [box.left + p.left + (key + 0.5 - camera.x) * p.scale, box.top + p.top + (query + 0.5 - camera.y) * p.scale]; },
+  map: (query, key, panel = 0) => { const p = mapPanels[panel]; p.layout(); const box = p.over.getBoundingClientRect(); return [box.left + p.left + (key + 0.5 - camera.x) * p.scale, box.top + p.top + (query + 0.5 - camera.y) * p.scale]; },
   line: (side, index) => { const box = lines.canvas.getBoundingClientRect(), g = lineGeometry(); return [side === "query" ? box.left + g.x0 - 20 : box.left + g.x1 + 20, box.top + g.y(index)]; },
   drawn: () => drawnMaps.done,
   camera,

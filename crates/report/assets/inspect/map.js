@@ -173,7 +173,7 @@ class MapPanel {
     c.fillRect(left, top, size, size);
     c.imageSmoothingEnabled = false;
     const exact = source.pooled && source instanceof Single && scale >= 1.5;
-    if (exact) c.globalAlpha = 0.35;
+    if (exact) c.globalAlpha = clamp(0.5 / scale, 0.1, 0.3);
     const picture = this.pictures.get(key), token = 1 / (cell * by); // pixels of the picture a token
     c.drawImage(picture, camera.x * token, camera.y * token, camera.span * token, camera.span * token, left, top, size, size);
     c.globalAlpha = 1;
@@ -220,7 +220,7 @@ class MapPanel {
     const start = (from) => Math.ceil(Math.floor(from) / stride) * stride;
     for (let i = start(camera.y); i < Math.min(camera.n, camera.y + camera.span); i += stride) {
       const y = top + (i + 0.5 - camera.y) * scale;
-      if (y < top + 3 || y > top + size - 3) continue;
+      if (y < top || y > top + size) continue;
       c.fillStyle = ink("faint");
       c.textAlign = "left";
       if (numbers || stride > 1) c.fillText(i, 0, y);
@@ -230,7 +230,7 @@ class MapPanel {
     }
     for (let i = start(camera.x); i < Math.min(camera.n, camera.x + camera.span); i += stride) {
       const x = left + (i + 0.5 - camera.x) * scale;
-      if (x < left + 3 || x > left + size - 3) continue;
+      if (x < left || x > left + size) continue;
       c.save();
       c.translate(x, top - 6);
       c.rotate(-Math.PI / 2);
@@ -359,7 +359,8 @@ class MapPanel {
     this.over.addEventListener("pointerleave", () => { if (!drag) this.point(null); });
     this.over.addEventListener("wheel", (event) => {
       const at = this.cellAt(event);
-      if (!at) return;
+      // Where there is nothing to zoom out of, the page scrolls.
+      if (!at || (event.deltaY > 0 && camera.span >= camera.n)) return;
       event.preventDefault();
       hideTip();
       zoomBy(Math.exp(clamp(event.deltaY, -120, 120) * (event.ctrlKey ? 0.01 : 0.0022)), at.x, at.y);
@@ -414,8 +415,11 @@ const mapRoom = () => {
   const height = wide ? mapBox.clientHeight : Math.max(360, innerHeight - 180);
   return panels > 1 ? [mapBox.clientWidth / 2 - 10, wide ? height / 2 - 34 : mapBox.clientWidth / 2] : [mapBox.clientWidth, height - 28];
 };
+// The head that was drawn last, for whoever waits for it.
+const drawnMaps = { next: "", done: "" };
 const redrawMaps = frame(() => {
   for (const panel of mapPanels) panel.draw();
+  drawnMaps.done = drawnMaps.next;
   const whole = camera.span >= camera.n;
   $("zoom-fit").textContent = whole ? "fit" : `${(camera.n / camera.span).toFixed(camera.n / camera.span < 10 ? 1 : 0)}×`;
   $("zoom-out").disabled = whole;
@@ -470,6 +474,7 @@ const fillRow = () => {
     return;
   }
   $("row-title").textContent = `Top keys of query ${q}${cursor.pinned === q ? " (kept)" : ""}`;
+  $("row-list").style.setProperty("--digits", `${String(map.n - 1).length + 0.6}ch`);
   const entries = map.row(q, 8), most = Math.max(...entries.map((e) => Math.abs(e.value)), 1e-9);
   $("row-list").replaceChildren(...entries.map(({ key, value, exact }) => {
     const item = make("li");

@@ -4,7 +4,7 @@ const surveyRoom = () => {
   const box = $("survey-box");
   const wide = matchMedia("(min-width: 1100px)").matches;
   const height = wide ? Math.max(150, innerHeight * 0.46 - 60) : 420;
-  return [box.clientWidth - 2, height];
+  return [box.clientWidth - 6, height];
 };
 const drawSurvey = () => {
   const { layers, heads } = readingA();

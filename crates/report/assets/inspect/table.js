@@ -1,6 +1,6 @@
 // All heads × statistics; only the rows in view exist.
 const grid = { box: $("grid"), head: $("grid-head"), body: $("grid-body"), row: 25, order: [], pool: [], cells: [] };
-const COLUMN = 92, NAME = 74;
+const COLUMN = 84, NAME = 80;
 
 const orderHeads = () => {
   const { layers, heads } = readingA();
@@ -33,7 +33,7 @@ const buildHead = () => {
     press.addEventListener("click", () => set(state.sort === column ? { descending: !state.descending } : { sort: column, descending: true }));
     return cell;
   };
-  grid.head.replaceChildren(button("head", "in the order of layers", -1), ...data.statistics.map((s, i) => button(s.title, `${s.name}: ${s.formula}`, i)));
+  renew(grid.head, [button("head", "in the order of layers", -1), ...data.statistics.map((s, i) => button(s.title, `${s.name}: ${s.formula}`, i))]);
   const width = NAME + COLUMN * data.statistics.length;
   grid.head.style.width = grid.body.style.width = `${width}px`;
 };

@@ -7,7 +7,7 @@ mod curves;
 mod heatmap;
 pub(crate) mod maps;
 mod points;
-mod svg;
+pub(crate) mod svg;
 mod table;
 mod training;
 

@@ -14,14 +14,12 @@ pub fn token_label(token: &str) -> String {
     let after = if inner.is_empty() { 0 } else { token.len() - token.trim_end_matches(' ').len() };
     let dots = |n: usize| std::iter::repeat_n('·', n.min(MOST));
     let mut label = String::new();
-    let mut count = 0;
     // A sign may take several characters, so what is counted is characters of the token.
-    for c in dots(before).chain(inner.chars()).chain(dots(after)) {
+    for (count, c) in dots(before).chain(inner.chars()).chain(dots(after)).enumerate() {
         if count == MOST {
             label.push('…');
             break;
         }
-        count += 1;
         match c {
             '\n' | '\u{2028}' | '\u{2029}' | '\u{85}' => label.push('⏎'),
             '\r' => label.push('␍'),

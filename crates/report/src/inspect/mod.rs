@@ -7,15 +7,22 @@
 //! curve       distance, sink and mass curves of a head
 //! label       a token's text as a label
 //! write       Page → HTML
-//! picture     PNG and SVG of one map, and of the survey
+//! picture     one map or the survey → scene
+//! scene       shapes → SVG or PNG
+//! palette, png, font   what a picture is drawn with
 //! ```
 //! Nothing here computes with a model; whoever has rows of weights can pack them.
 
 mod curve;
 mod error;
+mod font;
 mod label;
 mod pack;
 mod page;
+mod palette;
+mod picture;
+mod png;
+mod scene;
 mod top;
 mod write;
 
@@ -24,3 +31,4 @@ pub use error::InspectError;
 pub use label::token_label;
 pub use pack::{MOST_CELLS, MapPacker, PackedMap, Quantity, THUMBNAIL, TOP_POOLED, TOP_WHOLE, Unpacked};
 pub use page::{Map, Model, Page, Reading, Statistic};
+pub use picture::{map_png, map_svg, survey_png, survey_svg};

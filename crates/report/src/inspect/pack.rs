@@ -64,13 +64,13 @@ impl Quantity {
         }
     }
 
-    /// `value` as a step of `0..=steps`.
+    /// `value` as a step of `0..=steps`, to be cut to a whole number: half a step is added.
     fn step(self, value: f32, low: f32, high: f32, steps: f32) -> f32 {
         match self {
             Quantity::Score if value == f32::NEG_INFINITY => 0.0,
-            Quantity::Score if high > low => (1.0 + (value - low) / (high - low) * (steps - 1.0)).round(),
+            Quantity::Score if high > low => 1.5 + (value - low) / (high - low) * (steps - 1.0),
             Quantity::Score => steps,
-            _ if high > 0.0 => ((value.clamp(0.0, high) / high).sqrt() * steps).round(),
+            _ if high > 0.0 => (value.clamp(0.0, high) / high).sqrt() * steps + 0.5,
             _ => 0.0,
         }
     }
@@ -145,30 +145,61 @@ impl MapPacker {
         if end > visible {
             return Err(InspectError::Keys { query, first: first_key, end, visible, causal });
         }
+        if self.grid == tokens {
+            self.whole(query, first_key, weights);
+            return Ok(());
+        }
         let at_row = row_start(self.cell_of(query), self.grid, causal);
+        let mut cell = self.cell_of(first_key);
         let mut key = first_key;
         let mut rest = weights;
         while !rest.is_empty() {
-            let cell = self.cell_of(key);
-            let until = ((cell + 1) * tokens).div_ceil(self.grid).min(end);
+            // A pooled map has `MOST_CELLS` of them; a division by a constant is none.
+            let until = ((cell + 1) * tokens).div_ceil(MOST_CELLS).min(end);
             let (piece, after) = rest.split_at(until - key);
-            let (mut most, finite) = largest(piece);
-            if !finite {
-                // −∞ is how a masked score is written.
-                let fine = |w: &&f32| self.quantity == Quantity::Score && **w == f32::NEG_INFINITY;
-                self.not_finite += piece.iter().filter(|w| !w.is_finite() && !fine(w)).count();
-                most = piece.iter().copied().filter(|w| w.is_finite()).fold(f32::NEG_INFINITY, f32::max);
-            }
+            let most = self.look(piece);
             self.put(at_row + cell, most);
-            if self.quantity == Quantity::Weight && most > 1.0 {
-                self.clipped += piece.iter().filter(|w| w.is_finite() && **w > 1.0001).count();
-            }
             if most > f32::NEG_INFINITY {
                 self.top.offer(query, key, piece, most);
             }
-            (key, rest) = (until, after);
+            (cell, key, rest) = (cell + 1, until, after);
         }
         Ok(())
+    }
+
+    /// The largest finite value; counts what is not finite or above what a weight can be.
+    #[inline]
+    fn look(&mut self, values: &[f32]) -> f32 {
+        let (mut most, finite) = largest(values);
+        if !finite {
+            // −∞ is how a masked score is written.
+            let fine = |w: &&f32| self.quantity == Quantity::Score && **w == f32::NEG_INFINITY;
+            self.not_finite += values.iter().filter(|w| !w.is_finite() && !fine(w)).count();
+            most = values.iter().copied().filter(|w| w.is_finite()).fold(f32::NEG_INFINITY, f32::max);
+        }
+        if self.quantity == Quantity::Weight && most > 1.0 {
+            self.clipped += values.iter().filter(|w| w.is_finite() && **w > 1.0001).count();
+        }
+        most
+    }
+
+    /// A row of a map with a cell for every key: one pass, without a branch where the scale is known.
+    fn whole(&mut self, query: usize, first_key: usize, values: &[f32]) {
+        let most = self.look(values);
+        if most > f32::NEG_INFINITY {
+            self.top.offer(query, first_key, values, most);
+        }
+        let from = row_start(query, self.grid, self.causal) + first_key;
+        if self.quantity == Quantity::Weight {
+            for (cell, &value) in self.steps.iter_mut().skip(from).zip(values) {
+                let value = if value.is_finite() { value } else { 0.0 };
+                *cell = (*cell).max(self.quantity.step(value, 0.0, 1.0, 255.0) as u8); // `as` saturates
+            }
+        } else {
+            for (cell, &value) in self.values.iter_mut().skip(from).zip(values) {
+                *cell = if value.is_finite() { cell.max(value) } else { *cell };
+            }
+        }
     }
 
     fn cell_of(&self, token: usize) -> usize {
@@ -255,6 +286,7 @@ impl MapPacker {
 }
 
 /// The largest number, −∞ for none, and whether all are finite. Eight lanes, so that it runs at the memory's speed.
+#[inline]
 fn largest(values: &[f32]) -> (f32, bool) {
     let (mut most, mut odd) = ([f32::NEG_INFINITY; 8], [0f32; 8]);
     let (whole, rest) = values.as_chunks::<8>();

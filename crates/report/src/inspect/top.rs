@@ -19,6 +19,7 @@ impl Top {
     }
 
     /// Takes from `values`, which belong to the keys from `first` on and whose largest is `most`, what is large enough.
+    #[inline]
     pub(super) fn offer(&mut self, row: usize, first: usize, values: &[f32], most: f32) {
         let from = row * self.keep;
         let Some(kept) = self.entries.get_mut(from..from + self.keep) else { return };

@@ -15,7 +15,8 @@ use serde::Serialize;
 use super::curve::{Thin, groups, thinned};
 use super::error::Result;
 use super::label::token_label;
-use super::page::{Page, Reading};
+use super::pack::{Quantity, THUMBNAIL};
+use super::page::{Map, Page, Reading};
 use crate::html::json;
 use crate::html::maps::base64;
 
@@ -205,7 +206,7 @@ impl Page {
             baselines: reading.baselines.iter().map(finite).collect(),
             curves: curves.collect(),
             maps,
-            thumb: reading.maps.first().map_or(0, |m| m.map.grid.min(super::pack::THUMBNAIL)),
+            thumb: weights(reading).next().map_or(0, |m| m.map.grid.min(THUMBNAIL)),
             causal: reading.maps.iter().all(|m| m.map.causal),
             not_finite: reading.maps.iter().map(|m| m.map.not_finite()).sum(),
             clipped: reading.maps.iter().map(|m| m.map.clipped()).sum(),
@@ -246,10 +247,14 @@ impl Page {
     }
 }
 
+/// The maps of weights, which thumbnails are made of.
+fn weights(reading: &Reading) -> impl Iterator<Item = &Map> {
+    reading.maps.iter().filter(|m| m.map.quantity == Quantity::Weight)
+}
+
 /// One block with the thumbnails of all maps of weights, in the order of the index.
 fn thumbnails(out: &mut impl Write, index: usize, reading: &Reading) -> Result<()> {
-    let weights = reading.maps.iter().filter(|m| m.map.quantity == super::pack::Quantity::Weight);
-    let bytes: Vec<u8> = weights.flat_map(|m| m.map.thumbnail.iter().copied()).collect();
+    let bytes: Vec<u8> = weights(reading).flat_map(|m| m.map.thumbnail.iter().copied()).collect();
     if bytes.is_empty() { Ok(()) } else { block(out, &format!("t{index}"), &bytes) }
 }
 

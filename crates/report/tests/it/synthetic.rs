@@ -172,7 +172,7 @@ pub fn reading(size: &Size, model: usize, text: &str, seed: usize) -> Reading {
     for layer in 0..size.layers {
         for head in 0..size.heads {
             let id = layer * size.heads + head;
-            let mapped = id % size.map_every == 0;
+            let mapped = id.is_multiple_of(size.map_every);
             let mut packer = mapped.then(|| MapPacker::new(n, true, Quantity::Weight).unwrap());
             let mut extras = (mapped && size.extras).then(|| {
                 [Quantity::Contribution, Quantity::Score].map(|q| MapPacker::new(n, true, q).unwrap())
@@ -180,11 +180,11 @@ pub fn reading(size: &Size, model: usize, text: &str, seed: usize) -> Reading {
             let (mut sums, mut seen) = (vec![0f64; names], 0);
             let (mut by_distance, mut received) = (vec![0f32; n], vec![0f32; n]);
             for query in 0..n {
-                if !mapped && query % stride != 0 {
+                if !mapped && !query.is_multiple_of(stride) {
                     continue;
                 }
                 row(id, seed, query, n, &mut weights);
-                if query % stride == 0 {
+                if query.is_multiple_of(stride) {
                     add(&mut sums, &weights, query, n);
                     seen += 1;
                     for (key, w) in weights.iter().enumerate() {
