@@ -20,6 +20,7 @@ mod mlp;
 mod norm;
 mod projection;
 mod transformer;
+mod weights;
 
 pub use cache::Cache;
 pub use config::{
@@ -29,3 +30,4 @@ pub use config::{
 pub use dropout::Dropout;
 pub use error::{ModelError, Result};
 pub use transformer::{Pass, Transformer};
+pub use weights::{FrozenNorm, HeadWeights};

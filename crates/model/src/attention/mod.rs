@@ -13,7 +13,9 @@
 mod maps;
 
 use attnlab_hooks::{Observer, Point, Scope, Select, Site, Want, observe};
-use attnlab_ops::{self as ops, AttentionDropout, AttentionSpec, DistanceBias, Extras, Null, WatchedScores, composed};
+use attnlab_ops::{
+    self as ops, AttentionDropout, AttentionSpec, DistanceBias, Extras, Null, WatchedScores, composed,
+};
 use attnlab_positions::{Bias, Places, Position};
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
@@ -31,15 +33,15 @@ const MAP_SITES: [Site; 3] = [Site::ScoresRaw, Site::Scores, Site::Pattern];
 
 pub(crate) struct Attention {
     layer: usize,
-    n_heads: usize,
-    n_kv_heads: usize,
-    head_dim: usize,
+    pub(crate) n_heads: usize,
+    pub(crate) n_kv_heads: usize,
+    pub(crate) head_dim: usize,
     dropout: f64,
     spec: AttentionSpec,
-    query: Projection,
-    key: Projection,
-    value: Projection,
-    output: Projection,
+    pub(crate) query: Projection,
+    pub(crate) key: Projection,
+    pub(crate) value: Projection,
+    pub(crate) output: Projection,
     clip: Option<f64>,
     qk_norm: Option<(HeadNorm, HeadNorm)>,
     null: NullScore,

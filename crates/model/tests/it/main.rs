@@ -5,6 +5,7 @@ mod cache;
 mod gradients;
 mod hooks;
 mod order;
+mod stages;
 
 use attnlab_model::{Architecture, Details, Initialisation, Mask, ModelConfig, Transformer};
 use attnlab_ops::{Parameters, Streams};
