@@ -14,16 +14,20 @@
 //! All take an [`Input`], one sequence, and give plain structs that serialise. Numbers are computed in f64 from the
 //! model's own activations. Nothing records gradients. No result depends on the number of threads.
 
+mod attribution;
 mod effect;
 mod error;
 mod input;
+mod lens;
 mod outcome;
 mod patch;
 mod sweep;
 
+pub use attribution::{Against, HeadContribution, LogitAttribution, attribute_logits, mean_contributions};
 pub use effect::{AnswerEffect, Effect, cut_edge, effect, hide_key};
 pub use error::{AnalysisError, Result};
 pub use input::{Answer, Input, Targets};
+pub use lens::{LensLayer, LensPosition, LensTarget, LensToken, logit_lens};
 pub use patch::{HeadPatch, Patch, ResidualPatch, patch, patch_heads, patch_residual, patch_specs};
 pub use sweep::{HeadAblation, Method, Progress, Sweep, ablate_all};
 
