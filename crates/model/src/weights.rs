@@ -146,6 +146,12 @@ impl Transformer {
         Ok(if reads { norms.norm.weight() } else { None })
     }
 
+    /// The weight of the norm through which a layer's attention output goes on its way to the stream, (D), and whether
+    /// it subtracts the mean; `None` if there is none.
+    pub fn norm_after_attention(&self, layer: usize) -> Result<Option<(&Tensor, bool)>> {
+        Ok(self.block(layer, 0)?.attention_norms.after.as_ref().and_then(Normalise::weight))
+    }
+
     /// The norm through which a layer's attention reads the stream, its scale frozen at that of `residual` (…, D); the
     /// identity if there is none.
     pub fn frozen_norm_before_attention(&self, layer: usize, residual: &Tensor) -> Result<FrozenNorm> {

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::error::{AnalysisError, Result};
 use super::input::{Input, check_token, positions_or_all};
-use super::outcome::exact;
+use super::numbers::{exact, on_host};
 
 /// What a logit is compared with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -330,11 +330,6 @@ fn biased(norm: &FrozenNorm, u: &Tensor) -> Result<Vec<f64>> {
 /// u·x, row by row.
 fn dot(u: &Tensor, x: &Tensor) -> Result<Vec<f64>> {
     exact(&(u * x)?.sum(D::Minus1)?)
-}
-
-/// In f64 on the CPU.
-fn on_host(x: &Tensor) -> Result<Tensor> {
-    Ok(x.to_device(&Device::Cpu)?.to_dtype(DType::F64)?)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::error::Result;
 use super::input::{Input, check_vocabulary, positions_or_all};
-use super::outcome::exact;
+use super::numbers::exact;
 
 /// Logits that are held at a time.
 const PIECE: usize = 1 << 22;

@@ -15,21 +15,31 @@
 //! model's own activations. Nothing records gradients. No result depends on the number of threads.
 
 mod attribution;
+mod circuits;
 mod effect;
+mod eigen;
 mod error;
 mod input;
 mod lens;
+mod numbers;
 mod outcome;
 mod patch;
+mod rollout;
 mod sweep;
+mod values;
 
 pub use attribution::{Against, HeadContribution, LogitAttribution, attribute_logits, mean_contributions};
+pub use circuits::{
+    Circuit, CircuitOptions, Composition, Compositions, HeadCircuit, Through, compositions, head_circuits,
+};
 pub use effect::{AnswerEffect, Effect, cut_edge, effect, hide_key};
 pub use error::{AnalysisError, Result};
 pub use input::{Answer, Input, Targets};
 pub use lens::{LensLayer, LensPosition, LensTarget, LensToken, logit_lens};
 pub use patch::{HeadPatch, Patch, ResidualPatch, patch, patch_heads, patch_residual, patch_specs};
+pub use rollout::{Rollout, rollout, rollout_rows};
 pub use sweep::{HeadAblation, Method, Progress, Sweep, ablate_all};
+pub use values::{HeadWrite, WeightedMap, head_writes, value_norms, weighted_map};
 
 #[cfg(test)]
 mod testing;

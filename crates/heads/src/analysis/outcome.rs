@@ -1,11 +1,12 @@
 //! What a run came to, and how far another run of the same input is from it.
 
 use attnlab_model::Transformer;
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{D, DType, Tensor};
 
 use super::effect::{AnswerEffect, Effect};
 use super::error::{AnalysisError, Result};
 use super::input::{Input, check_token};
+use super::numbers::exact;
 
 /// Logits that are held at a time when they are computed in pieces.
 const PIECE: usize = 1 << 22;
@@ -169,11 +170,6 @@ impl<'a> Outcome<'a> {
 /// The logit of the right token, less the wrong one's.
 fn difference(logits: &[f64], (token, foil): (u32, Option<u32>)) -> f64 {
     logits[token as usize] - foil.map_or(0.0, |foil| logits[foil as usize])
-}
-
-/// The elements in f64.
-pub(super) fn exact(x: &Tensor) -> Result<Vec<f64>> {
-    Ok(x.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
 }
 
 /// Sums over positions, targets and texts.
