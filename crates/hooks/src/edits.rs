@@ -27,6 +27,11 @@ pub enum Change {
         /// The key it no longer sees.
         key: usize,
     },
+    /// The key is cut from every query row in scope, as [`Change::KnockOut`] cuts it from one.
+    HideKey {
+        /// The key that is no longer seen.
+        key: usize,
+    },
 }
 
 impl Change {
@@ -38,13 +43,14 @@ impl Change {
             Self::Replace(_) => "replace",
             Self::Scale(_) => "scale",
             Self::KnockOut { .. } => "knock out",
+            Self::HideKey { .. } => "hide key",
         }
     }
 
     /// Whether the change makes sense at `site`, independent of any tensor; `Err` says why not.
     pub(crate) fn check(&self, site: Site, scope: &Scope) -> std::result::Result<(), &'static str> {
         match self {
-            Self::KnockOut { .. } if !matches!(site, Site::Scores | Site::Pattern) => {
+            Self::KnockOut { .. } | Self::HideKey { .. } if !matches!(site, Site::Scores | Site::Pattern) => {
                 Err("an edge exists only at attn.hook_attn_scores and attn.hook_pattern")
             }
             Self::KnockOut { .. } if scope.rows != Select::All => {
@@ -128,7 +134,11 @@ impl Edit {
             Change::Scale(by) => (x * *by)?,
             Change::Mean => x.mean_keepdim((0, axes.rows))?.broadcast_as(x.shape())?,
             Change::Replace(with) => self.spread(x, with)?,
-            Change::KnockOut { query, key } => return self.knock_out(x, *query, *key),
+            Change::KnockOut { query, key } => {
+                let edge = Scope { rows: Select::List(vec![*query]), ..self.scope.clone() };
+                return self.knock_out(x, &edge, *key);
+            }
+            Change::HideKey { key } => return self.knock_out(x, &self.scope, *key),
         };
         match self.mask(x)? {
             Some(mask) => Ok(mask.where_cond(&changed.contiguous()?, &x.contiguous()?)?),
@@ -171,10 +181,10 @@ impl Edit {
         Ok(full)
     }
 
-    fn knock_out(&self, x: &Tensor, query: usize, key: usize) -> Result<Tensor> {
+    /// The key cut from the rows in `scope`.
+    fn knock_out(&self, x: &Tensor, scope: &Scope, key: usize) -> Result<Tensor> {
         let site = self.point.site;
-        let edge = Scope { rows: Select::List(vec![query]), ..self.scope.clone() };
-        let (edge_axes, keys) = (edge.on_axes(site, x)?, x.dim(D::Minus1)?);
+        let (edge_axes, keys) = (scope.on_axes(site, x)?, x.dim(D::Minus1)?);
         if key >= keys {
             return Err(HookError::OutOfRange {
                 site: site.to_string(),
@@ -279,6 +289,13 @@ mod tests {
         let edge = Change::KnockOut { query: 1, key: 0 };
         let y = flat(&edited(Site::Scores, head.clone(), edge.clone(), &map).unwrap());
         assert_eq!(y, [1., 2., 3., 4., 5., 6., f64::NEG_INFINITY, 8.]);
+        let column = Change::HideKey { key: 0 };
+        let y = flat(&edited(Site::Scores, head.clone(), column.clone(), &map).unwrap());
+        assert_eq!(y, [1., 2., 3., 4., f64::NEG_INFINITY, 6., f64::NEG_INFINITY, 8.]);
+        let second = Scope { rows: [1].into(), ..head.clone() };
+        let y = flat(&edited(Site::Pattern, second, column.clone(), &map).unwrap());
+        assert_eq!(y, [1., 2., 3., 4., 5., 6., 0., 8.]);
+        assert!(Edits::new().add(Point::block(Site::Z, 0), Scope::default(), column).is_err());
         let y = flat(&edited(Site::Pattern, Scope::default(), edge.clone(), &map).unwrap());
         assert_eq!(y, [1., 2., 0., 4., 5., 6., 0., 8.]);
         let beyond = Change::KnockOut { query: 1, key: 2 };

@@ -17,10 +17,10 @@ use crate::norm::Normalise;
 
 /// The norms n, m around one sublayer f, by placement:
 /// pre: x + f(n(x)); post: n(x + f(x)); sandwich: x + m(f(n(x))); output: x + m(f(x)); normed: n(x) + f(n(x)).
-struct Norms {
+pub(crate) struct Norms {
     placement: NormPlacement,
-    norm: Normalise,
-    after: Option<Normalise>,
+    pub(crate) norm: Normalise,
+    pub(crate) after: Option<Normalise>,
 }
 
 impl Norms {
@@ -83,8 +83,8 @@ pub(crate) struct Block {
     dropout: f64,
     /// In place of the model's, for queries, keys and scores.
     position: Option<Box<dyn Position>>,
-    attention_norms: Norms,
-    attention: Attention,
+    pub(crate) attention_norms: Norms,
+    pub(crate) attention: Attention,
     mlp: Option<(Norms, Inner)>,
 }
 

@@ -277,6 +277,11 @@ pub enum NormPlacement {
 }
 
 impl NormPlacement {
+    /// Whether the stream itself passes a norm in every block, so that what a sublayer adds does not stay what it was.
+    pub fn norms_the_stream(self) -> bool {
+        matches!(self, Self::Post | Self::Normed)
+    }
+
     /// Whether a norm stands before the head.
     pub fn ends_with_norm(self) -> bool {
         self != Self::Post

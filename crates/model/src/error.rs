@@ -32,6 +32,40 @@ pub enum ModelError {
     /// There is nothing to continue.
     #[error("the prompt has no tokens; give at least one")]
     EmptyPrompt,
+    /// Blocks that the model does not have.
+    #[error("blocks {first} to {end} (the last not among them) were asked for; the model has {n_layers}")]
+    NoSuchBlocks {
+        /// The first asked for.
+        first: usize,
+        /// The one after the last.
+        end: usize,
+        /// How many there are.
+        n_layers: usize,
+    },
+    /// A head that the model does not have.
+    #[error(
+        "head {head} of layer {layer} does not exist; the model has {n_layers} layers of {n_heads} heads"
+    )]
+    NoSuchHead {
+        /// The layer asked for.
+        layer: usize,
+        /// The head asked for.
+        head: usize,
+        /// How many layers there are.
+        n_layers: usize,
+        /// How many query heads each has.
+        n_heads: usize,
+    },
+    /// A residual stream that does not belong to the tokens or the model.
+    #[error(
+        "a residual stream of shape {found:?} was given; expected {expected:?}: the tokens' shape and d_model"
+    )]
+    Stream {
+        /// The shape found.
+        found: Vec<usize>,
+        /// The shape expected.
+        expected: Vec<usize>,
+    },
     /// Segment ids for a model without them.
     #[error("segment ids were given, but the model has no segment embeddings; leave them out")]
     NoSegments,

@@ -13,7 +13,7 @@ use crate::projection::{Projection, Role};
 /// cap(scale · (norm(f(x·W + b))·V + c)), each part if the model has it.
 pub(crate) struct Head {
     transform: Option<Transform>,
-    output: Option<Projection>,
+    pub(crate) output: Option<Projection>,
     scale: f64,
     softcap: Option<f64>,
 }

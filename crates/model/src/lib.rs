@@ -23,6 +23,7 @@ mod norm;
 mod projection;
 mod score;
 mod transformer;
+mod weights;
 
 pub use cache::Cache;
 pub use config::{
@@ -34,3 +35,4 @@ pub use dropout::Dropout;
 pub use error::{ModelError, Result};
 pub use generate::Sampling;
 pub use transformer::{Pass, Transformer};
+pub use weights::{FrozenNorm, HeadWeights};

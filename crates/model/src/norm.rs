@@ -32,6 +32,15 @@ impl Normalise {
         Ok(Self::Layer { weight, bias, eps })
     }
 
+    /// The weight, and whether the mean is subtracted.
+    pub(crate) fn weight(&self) -> Option<(&Tensor, bool)> {
+        match self {
+            Self::Nothing => None,
+            Self::Layer { weight, .. } => Some((weight, true)),
+            Self::Rms { weight, .. } => Some((weight, false)),
+        }
+    }
+
     /// (…, width) → the same shape.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {

@@ -18,8 +18,8 @@ pub(crate) enum Role {
 
 /// A linear map.
 pub(crate) struct Projection {
-    weight: Tensor, // (Out, In)
-    bias: Option<Tensor>,
+    pub(crate) weight: Tensor, // (Out, In)
+    pub(crate) bias: Option<Tensor>,
 }
 
 impl Projection {

@@ -1,5 +1,8 @@
 //! The whole model: tokens to logits.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use attnlab_hooks::{Anatomy, NoHooks, Observer, Point, Site, Want, observe};
 use attnlab_ops as ops;
 use attnlab_positions::{Places, Position};
@@ -19,16 +22,16 @@ use crate::projection::{Projection, Role, embedding_init};
 
 /// A transformer, causal or bidirectional, toy or pretrained: what it is, its [`ModelConfig`] says.
 pub struct Transformer {
-    config: ModelConfig,
-    embedding: Tensor, // (V, D), or (V, E) of a factorised one
+    pub(crate) config: ModelConfig,
+    pub(crate) embedding: Tensor, // (V, D), or (V, E) of a factorised one
     embedding_projection: Option<Projection>,
     segments: Option<Tensor>, // (S, D or E)
     position: Box<dyn Position>,
     embedding_norm: Option<Normalise>,
-    blocks: Vec<Block>,
+    pub(crate) blocks: Vec<Block>,
     convolution: Option<Neighbourhood>,
-    final_norm: Option<Normalise>,
-    head: Head,
+    pub(crate) final_norm: Option<Normalise>,
+    pub(crate) head: Head,
 }
 
 /// One forward pass over tokens (B, T) u32.
@@ -148,52 +151,125 @@ impl Transformer {
     }
 
     /// The residual stream after the last block and the final norm, (B, T, D).
-    pub fn run<O: Observer>(&self, pass: Pass<'_>, observer: &mut O) -> Result<Tensor> {
-        let Pass { tokens, places, segments, masks, mut cache } = pass;
-        let a = &self.config.architecture;
-        let (_, t) = tokens.dims2()?;
-        let before = cache.as_ref().map_or(0, |cache| cache.len());
-        let counted;
-        let queries = match places {
-            Some(places) => places,
-            None => {
-                counted = self.places(tokens, before)?;
-                &counted
-            }
-        };
+    pub fn run<O: Observer>(&self, mut pass: Pass<'_>, observer: &mut O) -> Result<Tensor> {
+        let (places, before) = self.places_of(&pass)?;
+        let queries = places.as_ref();
+        let x = self.embed(&pass, queries, observer)?;
         // Cached keys stand at 0, 1, …: a cache begins with a sequence's first token.
-        let all = if before == 0 { None } else { Some(Places::range(0, before + t)) };
+        let all = if before == 0 { None } else { Some(Places::range(0, before + queries.len())) };
         let at = Where { position: self.position.as_ref(), queries, keys: all.as_ref().unwrap_or(queries) };
+        let cache = pass.cache.take();
+        let x = self.blocks_at(0..self.blocks.len(), x, &at, pass.masks, cache, observer)?;
+        self.finish(x, observer)
+    }
 
-        let x = ops::embedding(tokens, &self.embedding)?; // (B, T, D or E)
+    /// What enters the first block, (B, T, D): the embeddings with all that is added to them. A cache says where the
+    /// tokens stand and is left as it is.
+    pub fn enter<O: Observer>(&self, pass: &Pass<'_>, observer: &mut O) -> Result<Tensor> {
+        let (places, _) = self.places_of(pass)?;
+        self.embed(pass, places.as_ref(), observer)
+    }
+
+    /// The stream once blocks `layers` have added to `residual` (B, T, D), which enters the first of them; without a
+    /// final norm. `tokens` (B, T) are those the stream was made of: they say where its rows stand.
+    ///
+    /// [`Transformer::enter`], this for all blocks and [`Transformer::finish`] are what [`Transformer::run`] does, to
+    /// the last bit.
+    pub fn through<O: Observer>(
+        &self,
+        layers: Range<usize>,
+        residual: &Tensor,
+        tokens: &Tensor,
+        observer: &mut O,
+    ) -> Result<Tensor> {
+        let n_layers = self.blocks.len();
+        if layers.start > layers.end || layers.end > n_layers {
+            return Err(ModelError::NoSuchBlocks { first: layers.start, end: layers.end, n_layers });
+        }
+        let expected = [tokens.dims(), &[self.config.architecture.d_model]].concat();
+        if tokens.rank() != 2 || residual.dims() != expected {
+            return Err(ModelError::Stream { found: residual.dims().to_vec(), expected });
+        }
+        let queries = &self.places(tokens, 0)?;
+        let at = Where { position: self.position.as_ref(), queries, keys: queries };
+        self.blocks_at(layers, residual.clone(), &at, None, None, observer)
+    }
+
+    /// The rest of a pass from block `layer` on, which `residual` (B, T, D) enters: what [`Transformer::run`] would
+    /// give, to the last bit, at the cost of the blocks that are left. `layer` may be the number of blocks.
+    ///
+    /// Observers see what is computed: block `layer` and those after it, and the final norm.
+    pub fn resume<O: Observer>(
+        &self,
+        layer: usize,
+        residual: &Tensor,
+        tokens: &Tensor,
+        observer: &mut O,
+    ) -> Result<Tensor> {
+        let x = self.through(layer..self.blocks.len().max(layer), residual, tokens, observer)?;
+        self.finish(x, observer)
+    }
+
+    /// The final norm, and what of the head belongs to the body, of what the last block leaves: (B, T, D) → (B, T, D).
+    pub fn finish<O: Observer>(&self, x: Tensor, observer: &mut O) -> Result<Tensor> {
+        let x = match &self.final_norm {
+            Some(norm) => observe(observer, Point::model(Site::LnFinal), &norm.forward(&x)?)?,
+            None => x,
+        };
+        self.head.finish_body(x)
+    }
+
+    /// Where a pass's tokens stand, and how many are before them.
+    fn places_of<'a>(&self, pass: &Pass<'a>) -> Result<(Cow<'a, Places>, usize)> {
+        pass.tokens.dims2()?;
+        let before = pass.cache.as_ref().map_or(0, |cache| cache.len());
+        let places = match pass.places {
+            Some(places) => Cow::Borrowed(places),
+            None => Cow::Owned(self.places(pass.tokens, before)?),
+        };
+        Ok((places, before))
+    }
+
+    fn embed<O: Observer>(&self, pass: &Pass<'_>, places: &Places, observer: &mut O) -> Result<Tensor> {
+        let a = &self.config.architecture;
+        let x = ops::embedding(pass.tokens, &self.embedding)?; // (B, T, D or E)
         let x = if a.embedding_scale == 1.0 { x } else { (x * a.embedding_scale)? };
         let x = self.project_embedding(x, Projected::BeforePositions)?;
         let x = observe(observer, Point::model(Site::Embed), &x)?;
-        let x = self.add_segments(x, segments)?;
-        let x = self.add_position(x, queries, observer)?;
+        let x = self.add_segments(x, pass.segments)?;
+        let x = self.add_position(x, places, observer)?;
         let x = self.project_embedding(x, Projected::BeforeNorm)?;
         let x = match &self.embedding_norm {
             Some(norm) => norm.forward(&x)?,
             None => x,
         };
         let x = self.project_embedding(x, Projected::AfterNorm)?;
-        let mut x = dropout::apply(&x, a.dropout, masks, "embedding", 0)?;
+        dropout::apply(&x, a.dropout, pass.masks, "embedding", 0)
+    }
+
+    fn blocks_at<O: Observer>(
+        &self,
+        layers: Range<usize>,
+        mut x: Tensor,
+        at: &Where<'_>,
+        masks: Option<&Dropout>,
+        mut cache: Option<&mut Cache>,
+        observer: &mut O,
+    ) -> Result<Tensor> {
+        let first = layers.start;
+        // The convolution reads what enters the first block.
         let convolution = self.convolution.as_ref().map(|convolution| (convolution, x.clone()));
-        for (layer, block) in self.blocks.iter().enumerate() {
-            let cache = cache.as_mut().map(|cache| cache.layer(layer));
-            x = block.forward(&x, &at, masks, cache, observer)?;
-            if let (0, Some((convolution, embeddings))) = (layer, &convolution) {
+        for (layer, block) in self.blocks[layers].iter().enumerate() {
+            let cache = cache.as_mut().map(|cache| cache.layer(first + layer));
+            x = block.forward(&x, at, masks, cache, observer)?;
+            if let (0, Some((convolution, embeddings))) = (first + layer, &convolution) {
                 x = convolution.forward(&x, embeddings)?;
             }
         }
         if let Some(cache) = cache {
-            cache.advance(t);
+            cache.advance(at.queries.len());
         }
-        let x = match &self.final_norm {
-            Some(norm) => observe(observer, Point::model(Site::LnFinal), &norm.forward(&x)?)?,
-            None => x,
-        };
-        self.head.finish_body(x)
+        Ok(x)
     }
 
     /// The embeddings' projection, if this is when the model has it.

@@ -6,6 +6,7 @@ mod generate;
 mod gradients;
 mod hooks;
 mod order;
+mod stages;
 
 use attnlab_model::{Architecture, Details, Initialisation, Mask, ModelConfig, Transformer};
 use attnlab_ops::{Parameters, Streams};
