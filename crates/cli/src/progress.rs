@@ -1,6 +1,7 @@
 //! What a grid in progress looks like: bars on a terminal, a line a run elsewhere.
 
 use std::collections::HashMap;
+use std::io::IsTerminal;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -117,4 +118,50 @@ impl Progress for Bars {
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// One bar for work that may be short: it shows when two seconds have passed, and on a terminal only.
+pub(crate) struct Slow {
+    began: Instant,
+    what: String,
+    all: u64,
+    done: AtomicUsize,
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl Slow {
+    /// For so many steps.
+    pub(crate) fn new(what: impl Into<String>, steps: usize) -> Self {
+        let (what, all) = (what.into(), steps as u64);
+        Self { began: Instant::now(), what, all, done: AtomicUsize::new(0), bar: Mutex::default() }
+    }
+
+    /// One step more.
+    pub(crate) fn step(&self) {
+        self.reach(self.done.load(Ordering::Relaxed) + 1);
+    }
+
+    /// So many steps in all.
+    pub(crate) fn reach(&self, done: usize) {
+        self.done.store(done, Ordering::Relaxed);
+        if self.began.elapsed().as_secs() < 2 || !std::io::stderr().is_terminal() {
+            return;
+        }
+        let mut bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = bar.get_or_insert_with(|| {
+            let bar = ProgressBar::new(self.all);
+            bar.set_style(style("{msg} {bar:40} {pos}/{len}  {elapsed} elapsed, {eta} to go"));
+            bar.set_message(self.what.clone());
+            bar
+        });
+        bar.set_position(done as u64);
+    }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        if let Some(bar) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            bar.finish_and_clear();
+        }
+    }
 }

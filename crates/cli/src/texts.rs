@@ -77,14 +77,14 @@ impl Texts {
         self.prompt.is_empty() && !given
     }
 
+    /// One more text.
+    pub(crate) fn add(&mut self, text: &str) {
+        self.prompt.push(text.to_owned());
+    }
+
     /// Whether they are many texts, of which means are wanted.
     pub(crate) fn are_lines(&self) -> bool {
         self.lines.is_some()
-    }
-
-    /// Whether they are rows of one batch.
-    pub(crate) fn are_rows(&self) -> bool {
-        self.ids_only()
     }
 
     /// The texts, each with at least one token that the model has.

@@ -1,0 +1,137 @@
+//! A survey as tables: for the terminal, as CSV, as JSON.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use attnlab_heads::{HeadResult, SurveyResult, registry};
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::{Value, json};
+
+use super::survey::Reading;
+use crate::model::Model;
+use crate::say;
+
+/// The statistics that a terminal has room for.
+const SHOWN: [(&str, &str); 9] = [
+    ("first_token", "first token"),
+    ("previous_token", "previous"),
+    ("current_token", "current"),
+    ("duplicate_token", "duplicate"),
+    ("induction", "induction"),
+    ("normalised_entropy", "entropy/max"),
+    ("n_95", "n95"),
+    ("top1_mass", "largest"),
+    ("mean_distance", "distance"),
+];
+
+/// The `top` heads by the statistic `by`, highest first, and what uniform attention scores.
+pub(super) fn heads(survey: &SurveyResult, by: &str, top: usize) -> String {
+    let mut shown = SHOWN.to_vec();
+    if !shown.iter().any(|(name, _)| *name == by) {
+        shown.insert(0, (by, by));
+    }
+    let mut all: Vec<(usize, &HeadResult)> = survey
+        .layers
+        .iter()
+        .flat_map(|layer| layer.heads.iter().map(move |head| (layer.layer, head)))
+        .collect();
+    let value = |head: &HeadResult| head.mean(by).unwrap_or(f64::NEG_INFINITY);
+    all.sort_by(|a, b| value(b.1).total_cmp(&value(a.1)));
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(["head"].into_iter().chain(shown.iter().map(|(_, title)| *title)));
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let row = |name: String, head: &HeadResult| -> Vec<String> {
+        let cells = shown.iter().map(|(name, _)| {
+            head.values.get(name).map_or_else(String::new, |estimate| {
+                let digits = if matches!(*name, "n_95" | "mean_distance") { 1 } else { 3 };
+                match (estimate.mean, estimate.half_width) {
+                    (Some(mean), Some(half)) => format!("{mean:.digits$} ±{half:.digits$}"),
+                    (Some(mean), None) => format!("{mean:.digits$}"),
+                    (None, _) => "–".to_owned(),
+                }
+            })
+        });
+        [name].into_iter().chain(cells).collect()
+    };
+    let count = all.len();
+    for (layer, head) in all.into_iter().take(top) {
+        table.add_row(row(format!("L{layer}H{}", head.head.unwrap_or_default()), head));
+    }
+    if let Some(layer) = survey.layers.first() {
+        table.add_row(row("uniform".to_owned(), &layer.uniform));
+    }
+    let more = count.saturating_sub(top);
+    match more {
+        0 => table.to_string(),
+        _ => format!("{table}\n{} more; --top 0 shows all, --by chooses the order", say::count(more, "head")),
+    }
+}
+
+/// What is said of a reading before its table.
+pub(super) fn headline(model: &Model, reading: &Reading) -> String {
+    let tokens = say::count(reading.survey.tokens, "token");
+    let what = match reading.texts {
+        1 => format!("{}: {tokens}", reading.label),
+        n => format!("{}: {}, {tokens}", reading.label, say::count(n, "text")),
+    };
+    let loss = match (reading.loss, reading.copies) {
+        (_, Some([first, second])) => {
+            format!("; loss {first:.3} nats a token in the first copy, {second:.3} in the second")
+        }
+        (Some(loss), None) => format!("; loss {loss:.4} nats a token, perplexity {:.2}", loss.exp()),
+        (None, None) => String::new(),
+    };
+    format!("{} ({})\n{what}{loss}", model.name, model.note)
+}
+
+/// Everything, for programs.
+pub(super) fn json(
+    model: &Model,
+    readings: &[Reading],
+    edits: &BTreeMap<&'static str, Value>,
+) -> Result<Value> {
+    let read = |reading: &Reading| -> Result<Value> {
+        Ok(json!({
+            "text": reading.label, "texts": reading.texts, "input_ids": reading.ids,
+            "tokens": reading.ids.iter().map(|&id| model.label(id)).collect::<Vec<_>>(),
+            "loss": reading.loss, "loss_of_copies": reading.copies,
+            "survey": serde_json::to_value(&reading.survey)?,
+        }))
+    };
+    let config = model.transformer.config();
+    let mut all = json!({
+        "model": model.name, "note": model.note, "config": serde_json::to_value(config)?,
+        "metrics": registry().iter().map(|metric| json!({
+            "name": metric.name, "title": metric.title, "formula": metric.formula, "source": metric.source,
+        })).collect::<Vec<_>>(),
+        "readings": readings.iter().map(read).collect::<Result<Vec<_>>>()?,
+    });
+    for (name, value) in edits {
+        all[*name] = value.clone();
+    }
+    Ok(all)
+}
+
+/// A line for each model, text and head, a column for each statistic.
+pub(super) fn csv(all: &[(Model, Vec<Reading>)]) -> Result<Vec<u8>> {
+    let mut out = csv::Writer::from_writer(Vec::new());
+    let names: Vec<&str> = registry().iter().map(|metric| metric.name).collect();
+    out.write_record(["model", "text", "layer", "head"].into_iter().chain(names.iter().copied()))?;
+    for (model, reading) in
+        all.iter().flat_map(|(model, readings)| readings.iter().map(move |reading| (model, reading)))
+    {
+        for layer in &reading.survey.layers {
+            for head in layer.heads.iter().chain([&layer.uniform]) {
+                let number =
+                    |name: &&str| head.mean(name).map_or_else(String::new, |value| value.to_string());
+                let who = head.head.map_or_else(|| "uniform".to_owned(), |head| head.to_string());
+                let cells = [model.name.clone(), reading.label.clone(), layer.layer.to_string(), who];
+                out.write_record(cells.into_iter().chain(names.iter().map(number)))?;
+            }
+        }
+    }
+    Ok(out.into_inner()?)
+}
