@@ -28,7 +28,9 @@ from pathlib import Path
 TOKENS = 511
 CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
 # What a reader's prompt may hold besides, and what it is read as.
-FOLDED = {"\r\n": "\n", "\r": "\n", "\t": " ", "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-", "\u2026": "..."}
+FOLDED = {
+    "\r\n": "\n", "\r": "\n", "\t": " ", "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-", "\u2026": "...",
+}
 # Where pieces end: merges stay within a word, which takes the space before it along. Anything else stands alone.
 WORDS = r" ?[A-Za-z]+|[\s\S]"
 
@@ -130,17 +132,13 @@ ENDINGS = [
 
 
 def filled(chance, template, story):
-    """A template with what it names: the story's own people, place, animal and things, mostly."""
-    lists = dict(person=PEOPLE, adjective=ADJECTIVES, colour=COLOURS, place=PLACES, mood=MOODS, number=NUMBERS, time=TIMES, verb=VERBS)
+    """A template with its slots filled: from what the story has, else from the lists above."""
+    lists = dict(adjective=ADJECTIVES, colour=COLOURS, mood=MOODS, number=NUMBERS, time=TIMES, verb=VERBS)
     out, rest = "", template
     while "{" in rest:
         before, rest = rest.split("{", 1)
         slot, rest = rest.split("}", 1)
-        if slot in story:
-            word = chance.pick(story[slot])
-        else:
-            word = chance.pick(lists[slot])
-        out += before + word
+        out += before + chance.pick(story.get(slot) or lists[slot])
     return out + rest
 
 
@@ -249,7 +247,8 @@ def tokenizer(merges, bos):
     if bos:
         id_ = len(vocabulary)
         vocabulary["<bos>"] = id_
-        added = [dict(id=id_, content="<bos>", single_word=False, lstrip=False, rstrip=False, normalized=False, special=True)]
+        plain = dict(single_word=False, lstrip=False, rstrip=False, normalized=False)
+        added = [dict(id=id_, content="<bos>", **plain, special=True)]
         begin = dict(SpecialToken=dict(id="<bos>", type_id=0))
         one = lambda which, type_id: dict(Sequence=dict(id=which, type_id=type_id))
         template = dict(

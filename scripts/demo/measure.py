@@ -8,6 +8,7 @@ takes a folder with config.toml and model.safetensors (a checkpoint's folder may
 
 - induction: on `<bos>` and a random string of N tokens written twice, the mean weight of the second copy's queries
   i on the token after their first occurrence, i − N + 1;
+- first, random: the mean weight on `<bos>` of the first copy's queries, for which there is nothing to look up;
 - previous: the mean weight on i − 1, of texts of T tokens, over queries from 2 on;
 - first: the mean weight on `<bos>` of the same texts, over queries from 1 on, beside what uniform attention would have.
 
@@ -169,7 +170,7 @@ def main():
     if given.sample is not None:
         chance, tokens = Chance(5), tokenizer.encode(given.sample)
         for _ in range(300):
-            logits = model.forward(np.array(tokens[-255:]))[0][-1] / 0.7
+            logits = model.forward(np.array([BOS, *tokens[1:][-127:]]))[0][-1] / 0.7
             weights = np.exp(logits - logits.max()).cumsum()
             tokens.append(int(np.searchsorted(weights, chance.below(10**9) / 1e9 * weights[-1])))
             if tokens[-1] == BOS:
