@@ -15,8 +15,8 @@ The text is a shuffle of four kinds of passage.
 - Paragraphs of Pride and Prejudice, for English that no template made. Their last tenth stands in the last tenth of the
   text alone, which the task holds out.
 
-The vocabulary is byte-pair encoding (Sennrich et al. 2016) of the last three: newline, printable ASCII and the commonest
-pieces of words, so that a repeated token is as telling as in a large model, and any prompt can be read.
+The vocabulary is byte-pair encoding (Sennrich et al. 2016) of the last three: newline, printable ASCII and the
+commonest pieces of words, so that a repeated token is as telling as in a large model and any prompt can be read.
 """
 import argparse
 import json
@@ -29,7 +29,8 @@ TOKENS = 511
 CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
 # What a reader's prompt may hold besides, and what it is read as.
 FOLDED = {
-    "\r\n": "\n", "\r": "\n", "\t": " ", "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-", "\u2026": "...",
+    "\r\n": "\n", "\r": "\n", "\t": " ", "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"',
+    "\u2013": "-", "\u2014": "-", "\u2026": "...",
 }
 # Where pieces end: merges stay within a word, which takes the space before it along. Anything else stands alone.
 WORDS = r" ?[A-Za-z]+|[\s\S]"
@@ -68,14 +69,15 @@ VOWELS = "a e i o u a e i o ai ea oo ie".split()
 CODAS = ["", "", "", "l", "n", "r", "s", "m", "th", "ck", "x", "nd", "rt"]
 ANIMALS = "cat dog fox owl hen goat mouse horse crow frog bear duck hare otter".split()
 PEOPLE = "baker miller sailor tailor teacher doctor farmer smith painter weaver widow boy girl judge".split()
-THINGS = ("apple bell book bottle box bread button candle chair coat coin cup drum feather flute hat jar key kite knife lamp "
-          "letter map mirror needle pipe plum ribbon ring rope shell shoe spoon stone sword ticket violin watch wheel").split()
+THINGS = ("apple bell book bottle box bread button candle chair coat coin cup drum feather flute hat jar key kite knife "
+          "lamp letter map mirror needle pipe plum ribbon ring rope shell shoe spoon stone sword ticket "
+          "violin watch wheel").split()
 COLOURS = "black blue brown gold green grey red silver white yellow".split()
 ADJECTIVES = "old small big broken clean cheap heavy little lost new pretty rare strange warm".split()
 MOODS = "glad sad angry tired happy afraid proud hungry curious quiet".split()
 PLACES = "hill river mill church market garden kitchen bridge school harbour forest well barn road".split()
-TIMES = ["One morning", "One evening", "The next day", "That night", "After supper", "In the spring", "On Sunday", "Before long",
-         "In winter", "Later", "At noon", "When the rain stopped", "Soon after"]
+TIMES = ["One morning", "One evening", "The next day", "That night", "After supper", "In the spring",
+         "On Sunday", "Before long", "In winter", "Later", "At noon", "When the rain stopped", "Soon after"]
 VERBS = "found took sold wanted kept hid dropped carried bought lost saw washed cleaned borrowed".split()
 NUMBERS = "two three four five six seven eight nine ten twelve twenty".split()
 
@@ -257,8 +259,8 @@ def tokenizer(merges, bos):
     fold = [dict(type="Replace", pattern=dict(String=old), content=new) for old, new in FOLDED.items()]
     normalizer = dict(type="Sequence", normalizers=fold + [dict(type="NFKD"), dict(type="StripAccents")])
     model = dict(
-        type="BPE", dropout=None, unk_token="?", continuing_subword_prefix=None, end_of_word_suffix=None, fuse_unk=False,
-        byte_fallback=False, ignore_merges=False, vocab=vocabulary, merges=[list(pair) for pair in merges])
+        type="BPE", dropout=None, unk_token="?", continuing_subword_prefix=None, end_of_word_suffix=None,
+        fuse_unk=False, byte_fallback=False, ignore_merges=False, vocab=vocabulary, merges=list(map(list, merges)))
     return dict(
         version="1.0", truncation=None, padding=None, added_tokens=added, normalizer=normalizer,
         pre_tokenizer=dict(type="Split", pattern=dict(Regex=WORDS), behavior="Isolated", invert=False),

@@ -49,7 +49,8 @@ class Model:
         told = tomllib.loads(config.read_text())
         self.m, self.p = told["model"], told["position"]
         self.w = tensors(weights)
-        wanted = dict(residual="sequential", norm_placement="pre", qk_norm=False, null_option="none", embedding_norm=False)
+        wanted = dict(residual="sequential", norm_placement="pre", null_option="none")
+        wanted |= dict(qk_norm=False, embedding_norm=False)
         wrong = {key: self.m[key] for key, value in wanted.items() if self.m[key] != value}
         if wrong or self.p["kind"] != "rope" or self.p["layout"] != "half" or self.m["mlp"] not in ("gelu", "swiglu"):
             sys.exit(f"this script does not know such a model: {wrong or self.p}, {self.m['mlp']}")
@@ -207,10 +208,11 @@ def main():
         scores[kind] = np.mean(loss)
         columns[f"previous, {kind}"], columns[f"first, {kind}"] = np.mean(previous, 0), np.mean(first, 0)
     L, H = columns["induction"].shape
-    table(["head", *columns], [[f"L{l}H{h}", *(float(c[l, h]) for c in columns.values())] for l in range(L) for h in range(H)])
+    row = lambda l, h: [f"L{l}H{h}", *(float(c[l, h]) for c in columns.values())]
+    table(["head", *columns], [row(l, h) for l in range(L) for h in range(H)])
     print(f"\nUniform attention on the first token: {', '.join(f'{u:.3f} ({k})' for k, u in uniform.items())}")
     print(f"Loss in nats a token: {', '.join(f'{s:.3f} ({k})' for k, s in scores.items())}")
-    print(f"Random string of {N}: {np.mean(first_copy):.3f} in the first copy, {np.mean(second_copy):.3f} in the second")
+    print(f"Random string of {N}: {np.mean(first_copy):.3f} in its first copy, {np.mean(second_copy):.3f} in its second")
 
 
 if __name__ == "__main__":
