@@ -15,6 +15,10 @@ use attnlab_ops::{
 use candle_core::{Device, Tensor};
 use rand::Rng as _;
 
+/// The allocator of the program itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const LAYERS: usize = 30;
 const WIDTH: usize = 576;
 const HEADS: usize = 9;

@@ -24,27 +24,30 @@ pub(crate) fn distance_bins(longest: usize) -> Vec<[usize; 2]> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ByDistance {
     bins: Vec<[usize; 2]>,
-    /// Mass and pairs, for each bin.
-    sums: Vec<[f64; 2]>,
+    /// The mass of each bin.
+    mass: Vec<f64>,
+    /// By how much the number of pairs changes from one distance to the next.
+    pairs: Vec<i64>,
 }
 
 impl ByDistance {
     pub(crate) fn new(longest: usize) -> Self {
         let bins = distance_bins(longest);
-        Self { sums: vec![[0.0; 2]; bins.len()], bins }
+        Self { mass: vec![0.0; bins.len()], pairs: vec![0; longest + 1], bins }
     }
 
-    /// Adds keys that lie `nearest`, `nearest + 1` … away.
-    fn add<'a>(&mut self, nearest: usize, count: usize, mass: impl Fn(std::ops::Range<usize>) -> f64 + 'a) {
-        let last = nearest + count;
-        for (&[begin, end], [sum, pairs]) in self.bins.iter().zip(&mut self.sums) {
+    /// Counts keys that lie `nearest..last` away, and adds the mass of those from [`NEAR`] on.
+    fn add(&mut self, nearest: usize, last: usize, mass: impl Fn(usize, usize) -> f64) {
+        for (place, by) in [(nearest, 1), (last, -1)] {
+            if let Some(pairs) = self.pairs.get_mut(place) {
+                *pairs += by;
+            }
+        }
+        let far = self.bins.iter().zip(&mut self.mass).skip(NEAR);
+        for (&[begin, end], sum) in far.take_while(|([begin, _], _)| *begin < last) {
             let (begin, end) = (begin.max(nearest), end.min(last));
             if begin < end {
-                *sum += mass(begin - nearest..end - nearest);
-                *pairs += (end - begin) as f64;
-            }
-            if end >= last {
-                break;
+                *sum += mass(begin, end);
             }
         }
     }
@@ -53,27 +56,47 @@ impl ByDistance {
     pub(crate) fn add_behind(&mut self, weights: &[f32], before: usize) {
         let nearest = (before + 1).saturating_sub(weights.len());
         let weights = &weights[..weights.len().min(before + 1)];
-        let n = weights.len();
-        self.add(nearest, n, |range| total(&weights[n - range.end..n - range.start]));
+        let last = before + 1;
+        let near = self.mass.iter_mut().take(NEAR).skip(nearest);
+        for (sum, &a) in near.zip(weights.iter().rev()) {
+            *sum += f64::from(a);
+        }
+        self.add(nearest, last, |begin, end| total(&weights[last - end..last - begin]));
     }
 
     /// Adds a row's keys after the query.
     pub(crate) fn add_ahead(&mut self, weights: &[f32], before: usize) {
         let weights = weights.get(before + 1..).unwrap_or(&[]);
-        self.add(1, weights.len(), |range| total(&weights[range]));
+        if weights.is_empty() {
+            return;
+        }
+        for (sum, &a) in self.mass.iter_mut().take(NEAR).skip(1).zip(weights) {
+            *sum += f64::from(a);
+        }
+        self.add(1, weights.len() + 1, |begin, end| total(&weights[begin - 1..end - 1]));
     }
 
     /// The mean weight of a pair in each bin; none where there is no pair.
     pub(crate) fn means(&self) -> Vec<Option<f32>> {
-        self.sums.iter().map(|&[sum, pairs]| (pairs > 0.0).then(|| (sum / pairs) as f32)).collect()
+        let mut now = 0;
+        let pairs: Vec<i64> = self
+            .pairs
+            .iter()
+            .map(|change| {
+                now += change;
+                now
+            })
+            .collect();
+        let mean = |(&mass, &[begin, end]): (&f64, &[usize; 2])| {
+            let pairs: i64 = pairs.get(begin..end)?.iter().sum();
+            (pairs > 0).then(|| (mass / pairs as f64) as f32)
+        };
+        self.mass.iter().zip(&self.bins).map(mean).collect()
     }
 }
 
 /// The sum of a few or many weights.
 fn total(weights: &[f32]) -> f64 {
-    if let [only] = weights {
-        return f64::from(*only);
-    }
     let (chunks, rest) = weights.as_chunks::<8>();
     let mut lanes = [0f64; 8];
     for chunk in chunks {

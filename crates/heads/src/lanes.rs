@@ -4,6 +4,8 @@
 //! 1e-6. The logarithm is that of Cephes, which keeps its precision next to 1, where attention that is nearly certain
 //! lives.
 
+use std::array::from_fn;
+
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::digest::{SHARES, SLACK, SMALL, Sums};
@@ -122,80 +124,90 @@ fn ln(x: f32) -> f32 {
 
 /// The least number of keys that hold each share of the mass.
 ///
-/// The weight at which a share is reached is searched by halving its bits, for all shares at once: the numbers of
-/// keys above two bounds close in on each other until one key, or keys of one weight, lie between.
+/// The weight at which a share is reached is searched by halving its bits, for all shares at once: two bounds close in
+/// on each other until the mass between them is that of one key, or of keys of one weight.
 #[inline(always)]
 fn needed<S: Simd>(simd: S, weights: &[f32], sums: &Sums) -> [f64; SHARES.len()] {
     const N: usize = SHARES.len();
-    /// Mass and number of the keys at and above a weight.
+    /// A weight by its bits, and the mass of the keys at and above it.
     #[derive(Clone, Copy)]
-    struct Above {
+    struct Bound {
         bits: u32,
         mass: f64,
-        keys: f64,
     }
     let (mass, n) = (sums.mass, weights.len() as f64);
     let targets = SHARES.map(|share| (share - SLACK) * mass);
     // All keys below (1 − share) · mass / n together do not make up what may be left out.
-    let mut low = SHARES.map(|share| {
-        let floor = (0.999 * (1.0 - share) * mass / n) as f32;
-        Above { bits: floor.to_bits(), mass, keys: n }
-    });
-    let mut high = [Above { bits: (sums.top as f32).to_bits() + 1, mass: 0.0, keys: 0.0 }; N];
-    let open = |low: &Above, high: &Above| high.bits - low.bits > 1 && low.keys - high.keys > 1.5;
+    let mut low =
+        SHARES.map(|share| Bound { bits: ((0.999 * (1.0 - share) * mass / n) as f32).to_bits(), mass });
+    let mut high = [Bound { bits: (sums.top as f32).to_bits() + 1, mass: 0.0 }; N];
+    let weight = |bound: &Bound| f64::from(f32::from_bits(bound.bits));
+    let open = |low: &Bound, high: &Bound| {
+        high.bits.saturating_sub(low.bits) > 1 && low.mass - high.mass > 1.5 * weight(low)
+    };
     while (0..N).any(|q| open(&low[q], &high[q])) {
-        let middle: [u32; N] = std::array::from_fn(|q| low[q].bits + (high[q].bits - low[q].bits) / 2);
-        let above = at_least(simd, weights, middle.map(f32::from_bits));
+        let middle: [u32; N] = from_fn(|q| low[q].bits + high[q].bits.saturating_sub(low[q].bits) / 2);
+        let above = masses(simd, weights, middle.map(f32::from_bits));
         for q in 0..N {
-            if !open(&low[q], &high[q]) {
-                continue;
+            if open(&low[q], &high[q]) {
+                let bound = Bound { bits: middle[q], mass: above[q] };
+                if bound.mass >= targets[q] { low[q] = bound } else { high[q] = bound }
             }
-            let [mass, keys] = above[q];
-            let above = Above { bits: middle[q], mass, keys };
-            if mass >= targets[q] { low[q] = above } else { high[q] = above }
         }
     }
-    std::array::from_fn(|q| {
-        let missing = targets[q] - high[q].mass;
-        let most = low[q].keys - high[q].keys;
+    let above: [f64; N] = counts(simd, weights, high.map(|bound| f32::from_bits(bound.bits)));
+    from_fn(|q| {
         // One key, or several of one weight.
-        let each = f64::from(f32::from_bits(low[q].bits));
-        let more = if most > 1.5 { (missing / each).ceil().clamp(1.0, most) } else { 1.0 };
-        high[q].keys + more
+        let between = (low[q].mass - high[q].mass) / weight(&low[q]);
+        let missing = (targets[q] - high[q].mass) / weight(&low[q]);
+        let more = if between > 1.5 { missing.ceil().max(1.0) } else { 1.0 };
+        (above[q] + more).min(n)
     })
 }
 
-/// Mass and number of the weights at and above each bound.
+/// The mass of the weights at and above each bound.
 #[inline(always)]
-fn at_least<S: Simd, const N: usize>(simd: S, weights: &[f32], bounds: [f32; N]) -> [[f64; 2]; N] {
+fn masses<S: Simd, const N: usize>(simd: S, weights: &[f32], bounds: [f32; N]) -> [f64; N] {
     let splat = bounds.map(|bound| simd.splat_f32s(bound));
-    let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
-    let mut result = [[0.0; 2]; N];
+    let mut total = [0.0; N];
     for block in weights.chunks(4 * BLOCK) {
-        let (mut mass, mut keys) = ([zero; N], [zero; N]);
+        let mut mass = [simd.splat_f32s(0.0); N];
         let (vectors, rest) = S::as_simd_f32s(block);
         for &a in vectors {
             for q in 0..N {
                 let above = simd.greater_than_or_equal_f32s(a, splat[q]);
-                mass[q] = simd.add_f32s(mass[q], simd.select_f32s(above, a, zero));
-                keys[q] = simd.add_f32s(keys[q], simd.select_f32s(above, one, zero));
+                mass[q] = simd.select_f32s(above, simd.add_f32s(mass[q], a), mass[q]);
             }
         }
-        for (q, [total, count]) in result.iter_mut().enumerate() {
-            *total += f64::from(simd.reduce_sum_f32s(mass[q]));
-            *count += f64::from(simd.reduce_sum_f32s(keys[q]));
-        }
-        // Few, and not worth a vector whose padding would have to be told from weights of zero.
-        for &a in rest {
-            for q in 0..N {
-                if a >= bounds[q] {
-                    result[q][0] += f64::from(a);
-                    result[q][1] += 1.0;
-                }
-            }
+        for q in 0..N {
+            total[q] += f64::from(simd.reduce_sum_f32s(mass[q]));
+            total[q] += rest.iter().filter(|&&a| a >= bounds[q]).map(|&a| f64::from(a)).sum::<f64>();
         }
     }
-    result
+    total
+}
+
+/// The number of the weights at and above each bound.
+#[inline(always)]
+fn counts<S: Simd, const N: usize>(simd: S, weights: &[f32], bounds: [f32; N]) -> [f64; N] {
+    let splat = bounds.map(|bound| simd.splat_f32s(bound));
+    let one = simd.splat_f32s(1.0);
+    let mut total = [0.0; N];
+    for block in weights.chunks(4 * BLOCK) {
+        let mut count = [simd.splat_f32s(0.0); N];
+        let (vectors, rest) = S::as_simd_f32s(block);
+        for &a in vectors {
+            for q in 0..N {
+                let above = simd.greater_than_or_equal_f32s(a, splat[q]);
+                count[q] = simd.select_f32s(above, simd.add_f32s(count[q], one), count[q]);
+            }
+        }
+        for q in 0..N {
+            total[q] += f64::from(simd.reduce_sum_f32s(count[q]));
+            total[q] += rest.iter().filter(|&&a| a >= bounds[q]).count() as f64;
+        }
+    }
+    total
 }
 
 /// `to += weights`, key by key.
