@@ -72,6 +72,17 @@ impl Model {
         Self { name, note: format!("{note}; {}", size(&model)), transformer: model, words: Words::Task(task) }
     }
 
+    /// A model with a tokenizer of its own.
+    pub(crate) fn with_tokenizer(
+        name: &str,
+        note: &str,
+        transformer: Transformer,
+        tokenizer: Tokenizer,
+    ) -> Self {
+        let note = format!("{note}; {}", size(&transformer));
+        Self { name: name.to_owned(), note, transformer, words: Words::Tokenizer(Box::new(tokenizer)) }
+    }
+
     fn pretrained(name: String, path: &Path, ids_only: bool, precision: Precision) -> Result<Self> {
         let tokenizer = if ids_only { None } else { Tokenizer::open(path)? };
         let loaded = load(ModelFiles::open(path)?, precision.into())?;

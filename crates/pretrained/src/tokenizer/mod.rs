@@ -65,6 +65,15 @@ impl Tokenizer {
         }
     }
 
+    /// The tokenizer of a `tokenizer.json` that is in memory; `file` is named in errors.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn from_json(bytes: &[u8], file: &Path) -> Result<Self> {
+        let inner = guarded(file, "be read", || Inner::from_bytes(bytes))?;
+        Self::new(inner, file.to_owned(), Special::PostProcessor)
+    }
+
     /// Wraps a tokenizer that was read from `file`.
     fn new(mut inner: Inner, file: PathBuf, special: Special) -> Result<Self> {
         // What a text is cut or filled up to is for the caller to say.
