@@ -5,6 +5,8 @@
 
 mod error;
 pub mod gguf;
+#[cfg(feature = "hub")]
+pub mod hub;
 mod model_files;
 pub mod tensors;
 mod tokenizer;

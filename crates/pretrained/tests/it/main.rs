@@ -3,6 +3,8 @@
 
 mod folders;
 mod gguf;
+#[cfg(feature = "hub")]
+mod hub;
 mod present;
 mod real;
 mod safetensors;
