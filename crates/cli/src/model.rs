@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use attnlab_model::Transformer;
 use attnlab_pretrained::{ModelFiles, Tokenizer, load};
 use attnlab_runner::Trained;
@@ -169,16 +169,28 @@ fn size(model: &Transformer) -> String {
     format!("{layers}, {heads}{shared}, width {}", a.d_model)
 }
 
-/// The folder that holds what the Hub has under this id.
-fn hub(id: &str) -> Result<PathBuf> {
-    let parts = id.split('@').next().unwrap_or_default();
-    let is_id = parts.split('/').count() == 2 && parts.split('/').all(|part| !part.is_empty());
-    if !is_id || id.starts_with(['.', '/', '~']) {
-        let problem = format!(
-            "`{id}`: no such file or folder, and no Hub id (owner/name); give a folder with config.json and \
-             model.safetensors, a .gguf file, a run's folder, or `demo`"
-        );
-        return Err(Usage(problem).into());
-    }
-    anyhow::bail!("{id}: no hub yet")
+/// The folder that holds what the Hub has under this id, or the `.gguf` file of it.
+#[cfg(feature = "hub")]
+fn hub(text: &str) -> Result<PathBuf> {
+    use attnlab_pretrained::hub::{HubId, HubOptions, Transfer, fetch};
+
+    let id = HubId::parse(text).ok_or_else(|| unknown(text))?;
+    let bar = std::sync::Arc::new(crate::progress::Download::default());
+    let told = std::sync::Arc::clone(&bar);
+    let tell = move |transfer: &Transfer| told.tell(&transfer.file, transfer.done, transfer.total);
+    Ok(fetch(&id, &HubOptions::default(), Some(std::sync::Arc::new(tell)))?)
+}
+
+/// Without the Hub every model is a path.
+#[cfg(not(feature = "hub"))]
+fn hub(text: &str) -> Result<PathBuf> {
+    Err(unknown(text).into())
+}
+
+fn unknown(text: &str) -> Usage {
+    let hub = if cfg!(feature = "hub") { "no Hub id (owner/name)" } else { "this program was built without the Hub" };
+    Usage(format!(
+        "`{text}`: no such file or folder, and {hub}; give a folder with config.json and model.safetensors, a .gguf \
+         file, a run's folder, or `demo`"
+    ))
 }

@@ -165,3 +165,32 @@ impl Drop for Slow {
         }
     }
 }
+
+/// A bar for each file that is downloaded, on a terminal.
+#[cfg(feature = "hub")]
+#[derive(Default)]
+pub(crate) struct Download {
+    all: MultiProgress,
+    files: Mutex<HashMap<String, ProgressBar>>,
+}
+
+#[cfg(feature = "hub")]
+impl Download {
+    /// So many bytes of a file are there.
+    pub(crate) fn tell(&self, file: &str, done: u64, total: u64) {
+        if !std::io::stderr().is_terminal() {
+            return;
+        }
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = files.entry(file.to_owned()).or_insert_with(|| {
+            let bar = self.all.add(ProgressBar::new(total));
+            bar.set_style(style("{msg} {bar:40} {bytes}/{total_bytes}  {eta} to go"));
+            bar.set_message(file.to_owned());
+            bar
+        });
+        bar.set_position(done);
+        if done >= total {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -8,6 +8,8 @@ mod error;
 pub mod families;
 pub mod gguf;
 mod load;
+#[cfg(feature = "hub")]
+pub mod hub;
 mod model_files;
 mod recipe;
 pub mod tensors;

@@ -455,7 +455,6 @@ fn damaged_files_give_errors_and_take_no_more_memory_than_their_size_accounts_fo
     drop(std::panic::take_hook());
     let panics = PANICS.lock().unwrap().clone();
     let outcome = outcome.unwrap_or_else(|_| panic!("{panics:#?}"));
-    println!("(subject, cases, refused): {outcome:?}");
     assert!(outcome.iter().map(|(_, cases, _)| cases).sum::<usize>() >= 10_000);
     for (name, cases, refused) in outcome {
         assert!(refused > cases / 10 && refused < cases, "{name}: {refused} of {cases} refused");

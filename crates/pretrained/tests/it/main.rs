@@ -6,6 +6,8 @@ mod folders;
 mod gguf;
 mod parity;
 
+#[cfg(feature = "hub")]
+mod hub;
 mod present;
 mod real;
 mod safetensors;

@@ -140,9 +140,7 @@ pub(super) const FALCON: Arch = Arch {
         ("token_embd", "transformer.word_embeddings", Same),
         ("output_norm", "transformer.ln_f", Same),
         ("output", "lm_head", Same),
-        // The larger models have two norms, of which llama.cpp calls the MLP's the first.
         ("attn_norm", "transformer.h.{}.input_layernorm", Same),
-        ("attn_norm_2", "transformer.h.{}.ln_attn", Same),
         ("attn_qkv", "transformer.h.{}.self_attention.query_key_value", Apart),
         ("attn_output", "transformer.h.{}.self_attention.dense", Same),
         ("ffn_up", "transformer.h.{}.mlp.dense_h_to_4h", Same),
@@ -150,7 +148,17 @@ pub(super) const FALCON: Arch = Arch {
     ]],
     config: |facts| {
         let mut config = facts.decoder("falcon", "FalconForCausalLM")?;
-        let (kv_heads, two_norms) = (facts.kv_heads()?, facts.has("blk.0.attn_norm_2.weight"));
+        let kv_heads = facts.kv_heads()?;
+        // Falcon-11B shares keys and values in groups, and has one norm like the smallest.
+        let grouped = kv_heads != 1 && kv_heads != facts.heads()?;
+        // The larger models' second norm, with which the names of the first change.
+        if facts.has("blk.0.attn_norm_2.weight") {
+            return Err(facts.unsupported(
+                "attn_norm_2",
+                "a tensor",
+                "models with one norm in a layer, such as Falcon-7B",
+            ));
+        }
         add(
             &mut config,
             json!({
@@ -159,7 +167,8 @@ pub(super) const FALCON: Arch = Arch {
                 "ffn_hidden_size": facts.size("feed_forward_length")?,
                 "num_kv_heads": kv_heads,
                 "multi_query": kv_heads == 1,
-                "new_decoder_architecture": two_norms,
+                "new_decoder_architecture": grouped,
+                "num_ln_in_parallel_attn": grouped.then_some(1),
                 "parallel_attn": true,
                 "bias": false,
                 "alibi": false,
