@@ -50,9 +50,7 @@ impl Change {
     /// Whether the change makes sense at `site`, independent of any tensor; `Err` says why not.
     pub(crate) fn check(&self, site: Site, scope: &Scope) -> std::result::Result<(), &'static str> {
         match self {
-            Self::KnockOut { .. } | Self::HideKey { .. }
-                if !matches!(site, Site::Scores | Site::Pattern) =>
-            {
+            Self::KnockOut { .. } | Self::HideKey { .. } if !matches!(site, Site::Scores | Site::Pattern) => {
                 Err("an edge exists only at attn.hook_attn_scores and attn.hook_pattern")
             }
             Self::KnockOut { .. } if scope.rows != Select::All => {
