@@ -24,7 +24,7 @@ pub struct Patch {
     pub from_rows: Option<Vec<usize>>,
 }
 
-/// The edits that put activations of `source` into a run of `target_len` tokens, for [`effect`] or any other run.
+/// The edits that put activations of `source` into a run of `target_len` tokens, for [`effect()`] or any other run.
 ///
 /// Without `from_rows` the prompts must have the same number of tokens. So they must for scores and patterns, whose
 /// keys are positions too.
