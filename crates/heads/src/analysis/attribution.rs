@@ -296,7 +296,7 @@ fn of_attention(
 ) -> Result<(Vec<Vec<f64>>, Vec<f64>)> {
     let a = &model.config().architecture;
     let outputs = (0..a.n_heads)
-        .map(|head| Ok(on_host(&model.head_weights(layer, head)?.o)?)) // (D, K)
+        .map(|head| on_host(&model.head_weights(layer, head)?.o)) // (D, K)
         .collect::<Result<Vec<_>>>()?;
     let of_head = |head: usize| -> Result<Tensor> { Ok(z.narrow(1, head, 1)?.squeeze(1)?.contiguous()?) }; // (N, K)
     let bias = model.attention_bias(layer)?.map(on_host).transpose()?;

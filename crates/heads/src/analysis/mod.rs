@@ -2,14 +2,14 @@
 //!
 //! | question | function |
 //! |---|---|
-//! | What changes if this is edited? | [`effect`], with [`cut_edge`], [`hide_key`] and any hook spec |
+//! | What changes if this is edited? | [`effect()`], with [`cut_edge`], [`hide_key`] and any hook spec |
 //! | Which heads matter for the loss? | [`ablate_all`]: zero, mean or resample, every head in turn |
-//! | Where does the difference of two prompts lie? | [`patch`], [`patch_residual`], [`patch_heads`] |
+//! | Where does the difference of two prompts lie? | [`patch()`], [`patch_residual`], [`patch_heads`] |
 //! | What would the model say after this layer? | [`logit_lens`] |
 //! | Which heads write this logit? | [`attribute_logits`] |
 //! | How much does a head move along an edge? | [`weighted_map`], [`head_writes`], [`value_norms`] |
 //! | What do the weights alone say? | [`head_circuits`], [`compositions`] |
-//! | Where does a position's information come from? | [`rollout`], [`rollout_rows`] |
+//! | Where does a position's information come from? | [`rollout()`], [`rollout_rows`] |
 //!
 //! All take an [`Input`], one sequence, and give plain structs that serialise. Numbers are computed in f64 from the
 //! model's own activations. Nothing records gradients. No result depends on the number of threads.

@@ -24,7 +24,7 @@ pub struct Patch {
     pub from_rows: Option<Vec<usize>>,
 }
 
-/// The edits that put activations of `source` into a run of `target_len` tokens, for [`effect`] or any other run.
+/// The edits that put activations of `source` into a run of `target_len` tokens, for [`effect()`] or any other run.
 ///
 /// Without `from_rows` the prompts must have the same number of tokens. So they must for scores and patterns, whose
 /// keys are positions too.
@@ -276,8 +276,7 @@ mod tests {
         let sweep = Sweep { threads: 2, ..Sweep::default() };
         let cells = patch_residual(&model, &clean, &corrupted, None, &sweep, &quiet).unwrap();
         assert_eq!(cells.len(), 18);
-        for position in 0..6 {
-            let cell = &cells[position];
+        for (position, cell) in cells.iter().enumerate().take(6) {
             assert_eq!((cell.layer, cell.position), (0, position));
             let expected = if position == 2 { 1.0 } else { 0.0 };
             assert!((cell.restored.unwrap() - expected).abs() < 1e-9);

@@ -56,7 +56,7 @@ pub fn rollout(model: &Transformer, input: &Input, limit: usize) -> Result<Rollo
     Ok(Rollout { rows: (0..time).collect(), shares })
 }
 
-/// The rollout of some positions, to the numbers of [`rollout`]: from the last block back, so that only those rows are
+/// The rollout of some positions, to the numbers of [`rollout()`]: from the last block back, so that only those rows are
 /// held, and what enters each block (T×D). Any length will do.
 pub fn rollout_rows(model: &Transformer, input: &Input, rows: &[usize]) -> Result<Rollout> {
     let time = input.len();
