@@ -79,6 +79,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
     let show = |id: u32| {
         new.push(id);
         if !arguments.json {
+            if let (1, Some(prompt)) = (new.len(), &arguments.prompt) {
+                let _ = std::io::stdout().lock().write_all(prompt.as_bytes());
+            }
             // Decoded from the start: a character may be spread over several tokens.
             if let Ok(text) = model.decode(&new)
                 && !text.ends_with('\u{fffd}')
@@ -91,12 +94,6 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
         }
         !ends.contains(&id)
     };
-    if !arguments.json
-        && let Some(prompt) = &arguments.prompt
-    {
-        let mut out = std::io::stdout().lock();
-        let _ = out.write_all(prompt.as_bytes()).and_then(|()| out.flush());
-    }
     let ids =
         on_threads(&threads, || model.transformer.generate(&prompt, arguments.max_tokens, &sampling, show))?;
     let seconds = began.elapsed().as_secs_f64();

@@ -64,6 +64,18 @@ pub(crate) struct Repeated {
     pub(crate) len: usize,
 }
 
+impl Repeated {
+    /// Whether ids are a sequence said twice, and nothing else but a token before it.
+    fn of(ids: &[u32]) -> Option<Self> {
+        let said_twice = |&first: &usize| {
+            let len = ids.len().saturating_sub(first) / 2;
+            let (once, twice) = (ids.get(first..first + len)?, ids.get(first + len..)?);
+            (len >= 4 && once == twice).then_some(Self { first, len })
+        };
+        [0, 1].iter().find_map(said_twice)
+    }
+}
+
 impl Texts {
     /// Whether there are ids only, and no tokenizer is needed.
     pub(crate) fn ids_only(&self) -> bool {
@@ -82,9 +94,14 @@ impl Texts {
         self.prompt.push(text.to_owned());
     }
 
-    /// Whether they are many texts, of which means are wanted.
+    /// Whether each line of a file is one.
     pub(crate) fn are_lines(&self) -> bool {
         self.lines.is_some()
+    }
+
+    /// Whether means over all of them are wanted: they are lines, or rows of a batch.
+    pub(crate) fn are_together(&self) -> bool {
+        self.lines.is_some() || self.ids_only()
     }
 
     /// The texts, each with at least one token that the model has.
@@ -167,11 +184,11 @@ impl Texts {
                 return Err(Usage(problem).into());
             }
         }
-        let row = |(at, ids)| Text {
+        let row = |(at, ids): (usize, Vec<u32>)| Text {
             label: format!("row {}", at + 1),
-            ids,
             segments: segments.as_ref().and_then(|rows| rows.get(at).cloned()),
-            repeated: None,
+            repeated: Repeated::of(&ids),
+            ids,
         };
         Ok(rows.into_iter().enumerate().map(row).collect())
     }

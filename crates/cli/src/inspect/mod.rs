@@ -205,7 +205,10 @@ fn readings(
     options.constants.first_k = arguments.first_k;
     options.constants.exclude_bos = arguments.exclude_bos;
     options.constants.exclude_current = arguments.exclude_current;
-    let passes = if arguments.texts.are_lines() { vec![texts] } else { texts.chunks(1).collect() };
+    // A page shows each row of a batch; numbers are means over all.
+    let seen = arguments.files.html.is_some() || arguments.files.map.is_some();
+    let together = arguments.texts.are_together() && (arguments.texts.are_lines() || !seen);
+    let passes = if together { vec![texts] } else { texts.chunks(1).collect() };
     let read = |texts: &[Text], label: &str, maps: Option<&[(usize, usize)]>| {
         let bar = Slow::new("reading", anatomy.n_layers * texts.len());
         survey::read(model, texts, label, maps, options, &bar)
