@@ -129,8 +129,8 @@ impl Survey {
         }
         self.over[0] += texts.len();
         self.over[1] += texts.iter().map(Text::len).sum::<usize>();
-        for ((layer, _, head), gathered) in &done {
-            self.summaries.entry((*layer, *head)).or_default().add(gathered);
+        for ((layer, _, head), gathered) in done {
+            self.summaries.entry((layer, head)).or_default().add(&gathered);
         }
         let uniform = std::mem::take(own(&mut self.uniform));
         for ((layer, batch), shape) in std::mem::take(own(&mut self.shapes)) {
