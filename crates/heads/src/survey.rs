@@ -40,7 +40,8 @@ impl Default for SurveyOptions {
 /// Layer, sequence of the batch, head.
 type Key = (usize, usize, usize);
 
-/// The statistics of every head of every layer that shows its rows, over any number of texts.
+/// The statistics of every head of every layer that shows its rows, over any number of texts. Rows of a sequence for
+/// which no text was begun are not looked at: a result without layers is one of a survey that saw nothing.
 ///
 /// ```text
 /// survey.begin_text(&tokens);  model.forward(…, &mut survey);  …  survey.finish()
