@@ -188,7 +188,11 @@ fn hub(text: &str) -> Result<PathBuf> {
 }
 
 fn unknown(text: &str) -> Usage {
-    let hub = if cfg!(feature = "hub") { "no Hub id (owner/name)" } else { "this program was built without the Hub" };
+    let hub = if cfg!(feature = "hub") {
+        "no Hub id (owner/name)"
+    } else {
+        "this program was built without the Hub"
+    };
     Usage(format!(
         "`{text}`: no such file or folder, and {hub}; give a folder with config.json and model.safetensors, a .gguf \
          file, a run's folder, or `demo`"

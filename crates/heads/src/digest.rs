@@ -11,7 +11,7 @@
 use crate::text::Text;
 
 /// Shares of a row's mass whose number of keys is counted.
-pub const SHARES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
+pub const SHARES: [f64; 3] = [0.9, 0.95, 0.99];
 
 /// A share counts as reached this much below it, so that the last bit of a sum does not decide.
 pub(crate) const SLACK: f64 = 1e-6;

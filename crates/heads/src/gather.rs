@@ -41,8 +41,10 @@ pub(crate) struct Gathered {
     pub(crate) broken: usize,
     pub(crate) values: Vec<Option<f64>>,
     pub(crate) curve: Option<[[f64; 2]; SHARES.len()]>,
-    /// α_k, and whether enough queries see key k for it to be named.
-    pub(crate) sinks: Vec<(f32, bool)>,
+    /// α_k.
+    pub(crate) rates: Vec<f32>,
+    /// Whether enough queries see key k for it to be named.
+    pub(crate) often: Vec<bool>,
     pub(crate) behind: Vec<Option<f32>>,
     pub(crate) ahead: Vec<Option<f32>>,
 }
@@ -160,11 +162,13 @@ impl OfText {
             }
         }
         let mut seen = 0;
-        let sink = |(mass, change): (&f64, &i64)| {
-            seen += change;
-            let rate = if seen > 0 { mass / seen as f64 } else { 0.0 };
-            (rate as f32, seen >= options.sink_queries as i64)
-        };
+        for count in &mut queries {
+            seen += *count;
+            *count = seen;
+        }
+        let rate = |(mass, &seen): (&f64, &i64)| if seen > 0 { (mass / seen as f64) as f32 } else { 0.0 };
+        let kept = self.keys.len().min(options.profile);
+        let (keys, queries) = (&self.keys[..kept], &queries[..kept]);
         let (rows, curve) = self.curve;
         Gathered {
             rows: self.rows.len(),
@@ -172,7 +176,8 @@ impl OfText {
             broken: self.broken,
             values: self.sums.iter().map(|&[above, below]| (below > 0.0).then(|| above / below)).collect(),
             curve: (rows > 0.0).then(|| curve.map(|point| point.map(|sum| sum / rows))),
-            sinks: self.keys.iter().zip(&queries).map(sink).take(options.profile).collect(),
+            rates: keys.iter().zip(queries).map(rate).collect(),
+            often: queries.iter().map(|&seen| seen >= options.sink_queries as i64).collect(),
             behind: self.behind.means(),
             ahead: self.ahead.means(),
         }

@@ -225,3 +225,69 @@ pub(crate) fn add_to(to: &mut [f32], weights: &[f32]) {
     }
     Arch::new().dispatch(Add(to, weights));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Weights that sum to one, from even to certain, in no order.
+    fn row(n: usize, sharpness: f64) -> Vec<f32> {
+        let score = |j: usize| sharpness * ((j * 7919 % 1009) as f64 / 1009.0 + (j as f64 * 0.37).sin());
+        let weights: Vec<f64> = (0..n).map(|j| score(j).exp()).collect();
+        let total: f64 = weights.iter().sum();
+        weights.iter().map(|a| (a / total) as f32).collect()
+    }
+
+    #[test]
+    fn sums_are_those_of_f64_at_any_length() {
+        for n in [1, 2, 15, 16, 17, 31, 500, 511, 512, 513, 1030, 2047, 2050, 5000, 33_000] {
+            for sharpness in [0.0, 0.1, 1.0, 5.0, 30.0, 300.0] {
+                let weights = row(n, sharpness);
+                for before in [n - 1, n / 2] {
+                    let found = Sums::of(&weights, before as f32);
+                    let exact: Vec<f64> = weights.iter().map(|&a| f64::from(a)).collect();
+                    let exact = Sums::exact(&exact, before as f64);
+                    let what = format!("{n} weights, sharpness {sharpness}");
+                    for (found, exact) in [
+                        (found.mass, exact.mass),
+                        (found.logs, exact.logs),
+                        (found.squares, exact.squares),
+                        (found.distance, exact.distance),
+                        (found.top, exact.top),
+                    ] {
+                        let error = (found - exact).abs();
+                        assert!(error <= 2e-6 * exact.abs().max(1e-30), "{what}: {found}, not {exact}");
+                    }
+                    // A weight that the cut or the share falls on may count or not.
+                    assert!(
+                        (found.small - exact.small).abs() <= 1e-4 * n as f64,
+                        "{what}: {found:?}, not {exact:?}"
+                    );
+                    for (found, exact) in found.needed.iter().zip(exact.needed) {
+                        assert!((found - exact).abs() <= 1.0 + 1e-5 * exact, "{what}: {found}, not {exact}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn shares_of_few_weights_are_counted_exactly() {
+        let needed = |weights: &[f32]| Sums::of(weights, 0.0).needed;
+        assert_eq!(needed(&[0.25; 4]), [4.0; 3]);
+        assert_eq!(needed(&[0.1; 10]), [9.0, 10.0, 10.0]);
+        assert_eq!(needed(&[0.0, 1.0, 0.0]), [1.0; 3]);
+        assert_eq!(needed(&[0.5, 0.0, 0.25, 0.25]), [3.0; 3]);
+        assert_eq!(needed(&[0.92, 0.04, 0.02, 0.02]), [1.0, 2.0, 4.0]);
+        assert_eq!(needed(&[]), [0.0; 3]);
+    }
+
+    #[test]
+    fn the_logarithm_is_precise_next_to_one_and_finite_at_zero() {
+        for x in [1e-30f32, 1e-7, 0.3, 0.707, 0.708, 0.99, 0.999_999_9, 1.0] {
+            let exact = f64::from(x).ln();
+            assert!((f64::from(ln(x)) - exact).abs() <= 3e-7 * exact.abs(), "ln {x}: {}, not {exact}", ln(x));
+        }
+        assert!(ln(0.0).is_finite());
+    }
+}

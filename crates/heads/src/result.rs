@@ -115,8 +115,9 @@ pub(crate) struct HeadSummary {
     broken: usize,
     values: Vec<Running>,
     curve: Vec<[Running; 2]>,
-    /// Mean rate, texts that reach the key, whether it may be named.
-    sinks: Vec<(f32, u32, bool)>,
+    /// Mean α_k, and the texts that reach the key; whether it may be named.
+    rates: Vec<(f32, u32)>,
+    often: Vec<bool>,
     behind: Vec<(f32, u32)>,
     ahead: Vec<(f32, u32)>,
 }
@@ -139,22 +140,20 @@ impl HeadSummary {
                 running[1].add(point[1]);
             }
         }
-        if self.sinks.len() < text.sinks.len() {
-            self.sinks.resize(text.sinks.len(), Default::default());
+        add_means(&mut self.rates, text.rates.iter().copied().map(Some));
+        self.often.resize(self.rates.len(), false);
+        for (often, &found) in self.often.iter_mut().zip(&text.often) {
+            *often |= found;
         }
-        for ((mean, texts, named), (rate, often)) in self.sinks.iter_mut().zip(&text.sinks) {
-            *texts += 1;
-            *mean += (rate - *mean) / *texts as f32;
-            *named |= often;
-        }
-        add_bins(&mut self.behind, &text.behind);
-        add_bins(&mut self.ahead, &text.ahead);
+        add_means(&mut self.behind, text.behind.iter().copied());
+        add_means(&mut self.ahead, text.ahead.iter().copied());
     }
 
     pub(crate) fn result(self, head: Option<usize>, options: &SurveyOptions) -> HeadResult {
-        let mut order: Vec<usize> = (0..self.sinks.len()).filter(|&key| self.sinks[key].2).collect();
-        order.sort_by(|&a, &b| self.sinks[b].0.total_cmp(&self.sinks[a].0));
-        let sink = |key: usize| Sink { key, rate: self.sinks[key].0 };
+        let named = self.rates.iter().zip(&self.often).enumerate().filter(|(_, (_, often))| **often);
+        let mut order: Vec<Sink> = named.map(|(key, (&(rate, _), _))| Sink { key, rate }).collect();
+        order.sort_by(|a, b| b.rate.total_cmp(&a.rate));
+        order.truncate(options.sinks);
         let point = |(&share, [keys, part]): (&f64, &[Running; 2])| {
             let mean = |running: &Running| running.estimate().mean.unwrap_or(0.0);
             CurvePoint { share, keys: mean(keys), of_visible: mean(part) }
@@ -169,8 +168,8 @@ impl HeadSummary {
                 .zip(&self.values)
                 .map(|(metric, value)| (metric.name, value.estimate()))
                 .collect(),
-            sinks: order.into_iter().take(options.sinks).map(sink).collect(),
-            sink_profile: self.sinks.iter().map(|sink| sink.0).collect(),
+            sinks: order,
+            sink_profile: self.rates.iter().map(|&(rate, _)| rate).collect(),
             distance_profile: bins(&self.behind),
             ahead_profile: bins(&self.ahead),
             mass_curve: SHARES.iter().zip(&self.curve).map(point).collect(),
@@ -178,8 +177,8 @@ impl HeadSummary {
     }
 }
 
-/// Running means by bin. The last bin of a short text may end before that of a long one.
-fn add_bins(to: &mut Vec<(f32, u32)>, means: &[Option<f32>]) {
+/// Running means, place by place; texts may be of different length.
+fn add_means(to: &mut Vec<(f32, u32)>, means: impl ExactSizeIterator<Item = Option<f32>>) {
     if to.len() < means.len() {
         to.resize(means.len(), Default::default());
     }

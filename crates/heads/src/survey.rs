@@ -40,7 +40,8 @@ impl Default for SurveyOptions {
 /// Layer, sequence of the batch, head.
 type Key = (usize, usize, usize);
 
-/// The statistics of every head of every layer that shows its rows, over any number of texts.
+/// The statistics of every head of every layer that shows its rows, over any number of texts. Rows of a sequence for
+/// which no text was begun are not looked at: a result without layers is one of a survey that saw nothing.
 ///
 /// ```text
 /// survey.begin_text(&tokens);  model.forward(…, &mut survey);  …  survey.finish()
@@ -129,8 +130,8 @@ impl Survey {
         }
         self.over[0] += texts.len();
         self.over[1] += texts.iter().map(Text::len).sum::<usize>();
-        for ((layer, _, head), gathered) in &done {
-            self.summaries.entry((*layer, *head)).or_default().add(gathered);
+        for ((layer, _, head), gathered) in done {
+            self.summaries.entry((layer, head)).or_default().add(&gathered);
         }
         let uniform = std::mem::take(own(&mut self.uniform));
         for ((layer, batch), shape) in std::mem::take(own(&mut self.shapes)) {

@@ -7,9 +7,9 @@ mod config;
 mod error;
 pub mod families;
 pub mod gguf;
-mod load;
 #[cfg(feature = "hub")]
 pub mod hub;
+mod load;
 mod model_files;
 mod recipe;
 pub mod tensors;

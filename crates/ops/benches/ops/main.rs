@@ -3,7 +3,7 @@
 //! ```console
 //! $ cargo bench -p attnlab-ops -- 'attention/causal'
 //! ```
-//! Operations are sequential: every number is of one core. Throughput is in counted operations or in elements.
+//! Every number is of one core. Throughput is in counted operations or in elements.
 #![allow(clippy::unwrap_used)]
 
 mod adamw;
