@@ -19,16 +19,16 @@ BASELINE = HERE / "transformers_baseline.py"
 
 # ---- attnlab's side: what to run for each question. The last line that it prints is a JSON object with at least the keys
 # load_s, first_pass_s and pass_s, as transformers_baseline.py prints them.
-CAPTURE = {
-    "forward": ["bench", "capture", "--what", "forward"],  # a plain pass to the logits
-    "stats": ["bench", "capture", "--what", "stats"],  # every statistic of every head, streamed
-    "maps": ["bench", "capture", "--what", "maps"],  # every head's map, materialised
+LOOK = {
+    "forward": "forward",  # a plain pass to the logits
+    "stats": "statistics",  # every statistic of every head, streamed
+    "maps": "maps",  # every head's map, held together
 }
 
 
 def attnlab(given, what, tokens, threads):
-    return [str(given.attnlab), *CAPTURE[what],
-            *options(model=given.model, tokens_file=tokens, threads=threads, repeats=given.repeats)]
+    return [str(given.attnlab), "bench", "look", str(given.model),
+            *options(what=LOOK[what], tokens_file=tokens, threads=threads, repeats=given.repeats)]
 
 
 def transformers(given, what, tokens, threads):

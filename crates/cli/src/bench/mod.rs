@@ -1,6 +1,7 @@
 //! `attnlab bench`: what is measured, as one JSON object.
 
 mod capture;
+mod look;
 mod size;
 
 use anyhow::Result;
@@ -15,6 +16,8 @@ pub(crate) enum Verb {
     Train(Train),
     /// Time and memory of a forward pass alone, with statistics of every head, and with every map kept.
     Capture(capture::Capture),
+    /// Time and memory of a pass over a real model, with statistics of every head, and with every map kept.
+    Look(look::Look),
     /// Many small trainings, several at a time, as `run --jobs` does them.
     Grid(Grid),
 }
@@ -58,6 +61,7 @@ pub(crate) fn run(verb: Verb) -> Result<End> {
     match verb {
         Verb::Train(arguments) => arguments.run(),
         Verb::Capture(arguments) => arguments.run(),
+        Verb::Look(arguments) => arguments.run(),
         Verb::Grid(arguments) => arguments.run(),
     }
 }

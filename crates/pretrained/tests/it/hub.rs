@@ -197,7 +197,7 @@ fn id(text: &str) -> HubId {
 
 fn reads(folder: &Path) {
     let files = ModelFiles::open(folder).unwrap();
-    assert_eq!(files.config["model_type"], "gpt2");
+    assert_eq!(files.config.maybe_text("model_type").unwrap().as_deref(), Some("gpt2"));
     assert_eq!(files.checkpoint.read("w").unwrap().to_vec1::<f32>().unwrap(), counting(1000));
 }
 
@@ -245,14 +245,16 @@ fn a_revision_is_another_model() {
     let options = server.options(&cache);
     for (name, model_type) in [("a/b", "gpt2"), ("a/b@v2", "llama"), ("a/b@refs/pr/1", "llama")] {
         let folder = fetch(&id(name), &options, None).unwrap();
-        assert_eq!(ModelFiles::open(&folder).unwrap().config["model_type"], model_type);
+        let found = ModelFiles::open(&folder).unwrap().config.maybe_text("model_type").unwrap();
+        assert_eq!(found.as_deref(), Some(model_type));
     }
     let missing = fetch(&id("a/b@v3"), &options, None).unwrap_err().to_string();
     assert!(missing.contains("no revision `v3`") && missing.contains("404"), "{missing}");
     server.stop();
     for name in ["a/b@v2", "a/b@refs/pr/1", &format!("a/b@{TAGGED}")] {
         let folder = fetch(&id(name), &options, None).unwrap();
-        assert_eq!(ModelFiles::open(&folder).unwrap().config["model_type"], "llama");
+        let found = ModelFiles::open(&folder).unwrap().config.maybe_text("model_type").unwrap();
+        assert_eq!(found.as_deref(), Some("llama"));
     }
 }
 

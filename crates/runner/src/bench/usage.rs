@@ -1,9 +1,13 @@
 //! What the process has used so far, where the system tells.
 
 #[cfg(unix)]
-pub(super) use told::{cpu_ms, peak_rss_mib};
+pub(super) use told::cpu_ms;
+#[cfg(unix)]
+pub use told::peak_rss_mib;
 #[cfg(not(unix))]
-pub(super) use untold::{cpu_ms, peak_rss_mib};
+pub(super) use untold::cpu_ms;
+#[cfg(not(unix))]
+pub use untold::peak_rss_mib;
 
 #[cfg(unix)]
 mod told {
@@ -16,8 +20,8 @@ mod told {
         Some((usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e3)
     }
 
-    /// The most memory that was held at any time.
-    pub(in super::super) fn peak_rss_mib() -> Option<f64> {
+    /// The most memory that the process has held at any time, in MiB.
+    pub fn peak_rss_mib() -> Option<f64> {
         let held = getrusage(UsageWho::RUSAGE_SELF).ok()?.max_rss() as f64;
         // Linux counts in KiB, macOS in bytes.
         Some(if cfg!(target_vendor = "apple") { held / 1048576.0 } else { held / 1024.0 })
@@ -30,7 +34,8 @@ mod untold {
         None
     }
 
-    pub(in super::super) fn peak_rss_mib() -> Option<f64> {
+    /// Not told here.
+    pub fn peak_rss_mib() -> Option<f64> {
         None
     }
 }
