@@ -4,5 +4,6 @@
 mod gguf;
 mod parity;
 mod pickles;
+mod refusals;
 mod safetensors;
 mod write;
