@@ -28,7 +28,11 @@ const LOOKING: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "-1");
 pub(crate) fn settle() {
     use std::os::unix::process::CommandExt;
 
-    let looks = std::env::args_os().nth(1).is_some_and(|verb| verb == "inspect" || verb == "generate");
+    let verbs: Vec<_> = std::env::args_os().skip(1).take(2).collect();
+    let looks = matches!(
+        verbs.iter().filter_map(|verb| verb.to_str()).collect::<Vec<_>>()[..],
+        ["inspect" | "generate", ..] | ["bench", "look"]
+    );
     let wanted = VARIABLES.into_iter().chain(looks.then_some(LOOKING));
     let unset: Vec<_> = wanted.filter(|(name, _)| std::env::var_os(name).is_none()).collect();
     if unset.is_empty() {

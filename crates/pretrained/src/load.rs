@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use attnlab_model::{ModelConfig, Transformer};
+use attnlab_model::{Mask, ModelConfig, Transformer};
 use candle_core::{DType, Device, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
@@ -34,6 +34,10 @@ pub fn load(files: ModelFiles, dtype: DType) -> Result<Pretrained> {
     let ModelFiles { config, checkpoint } = files;
     let (family, model_type) = family_of(&config)?;
     let blueprint = (family.translate)(&Context::new(&config, &checkpoint, family))?;
+    if blueprint.config.mask == Mask::Causal {
+        // Transformers drops the mask of any decoder that says so.
+        config.refuse_unless("is_causal", &true.into())?;
+    }
     blueprint.config.validate().map_err(|error| PretrainedError::MissingConfig {
         file: config.file().to_owned(),
         key: error.field.to_owned(),

@@ -259,7 +259,7 @@ fn write(
     if files.html.is_none() && files.picture.is_none() {
         return Ok(());
     }
-    let page = page::page(all, &answers.extras);
+    let page = page::page(all, &answers.extras, &arguments.by);
     if let Some(file) = &files.html {
         write_text(file, page.render()?.as_bytes())?;
     }

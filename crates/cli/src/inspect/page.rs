@@ -1,6 +1,6 @@
 //! Readings as a page and as pictures.
 
-use attnlab_heads::{HeadResult, SurveyResult, registry};
+use attnlab_heads::{HeadResult, Metric, SurveyResult, registry};
 use attnlab_report::inspect::{
     CurveInfo, Model as PageModel, Page, Profile, Reading as PageReading, Statistic, Thin,
 };
@@ -15,9 +15,40 @@ pub(super) struct Extra {
     pub(super) values: Vec<(usize, usize, f64)>,
 }
 
-/// One page of several models' readings.
-pub(super) fn page(models: &[(Model, Vec<Reading>)], extras: &[Extra]) -> Page {
-    let mut statistics: Vec<Statistic> = registry()
+/// What people look for first, in this order; the others follow as the registry has them.
+const FIRST: [&str; 10] = [
+    "first_token",
+    "previous_token",
+    "induction",
+    "duplicate_token",
+    "induction_copy",
+    "duplicate_copy",
+    "normalised_entropy",
+    "top1_mass",
+    "n_95",
+    "mean_distance",
+];
+
+/// The metrics that some head has a value of, that of `by` in front.
+fn metrics(models: &[(Model, Vec<Reading>)], by: &str) -> Vec<&'static Metric> {
+    let heads = || {
+        let readings = models.iter().flat_map(|(_, readings)| readings);
+        readings.flat_map(|reading| &reading.survey.layers).flat_map(|layer| &layer.heads)
+    };
+    let mut metrics: Vec<&Metric> =
+        registry().iter().filter(|metric| heads().any(|head| head.mean(metric.name).is_some())).collect();
+    let rank = |metric: &&Metric| {
+        let first = FIRST.iter().position(|name| *name == metric.name).unwrap_or(FIRST.len());
+        (metric.name != by, first)
+    };
+    metrics.sort_by_key(rank);
+    metrics
+}
+
+/// One page of several models' readings, coloured by the statistic `by` at first.
+pub(super) fn page(models: &[(Model, Vec<Reading>)], extras: &[Extra], by: &str) -> Page {
+    let metrics = metrics(models, by);
+    let mut statistics: Vec<Statistic> = metrics
         .iter()
         .map(|metric| Statistic {
             name: metric.name.into(),
@@ -44,7 +75,7 @@ pub(super) fn page(models: &[(Model, Vec<Reading>)], extras: &[Extra]) -> Page {
         let shape = (a.n_layers, a.n_heads, page.statistics.len());
         page.readings.extend(readings.iter().map(|reading| {
             let extras = if at == 0 { extras } else { &[] };
-            reading_of(at, model, reading, shape, extras)
+            reading_of(at, model, reading, shape, &metrics, extras)
         }));
     }
     page
@@ -55,6 +86,7 @@ fn reading_of(
     model: &Model,
     reading: &Reading,
     shape: (usize, usize, usize),
+    metrics: &[&Metric],
     extras: &[Extra],
 ) -> PageReading {
     let tokens = reading.ids.iter().map(|&id| model.label(id)).collect();
@@ -69,7 +101,7 @@ fn reading_of(
     for layer in &reading.survey.layers {
         for head in &layer.heads {
             let Some(number) = head.head else { continue };
-            for (metric, entry) in registry().iter().enumerate() {
+            for (metric, entry) in metrics.iter().enumerate() {
                 let Some(estimate) = head.values.get(entry.name) else { continue };
                 page.set_value(layer.layer, number, metric, estimate.mean);
                 if let Some(interval) = page.intervals.get_mut(place(layer.layer, number, metric)) {
@@ -79,11 +111,11 @@ fn reading_of(
         }
     }
     if let Some(layer) = reading.survey.layers.first() {
-        for (baseline, metric) in page.baselines.iter_mut().zip(registry()) {
+        for (baseline, metric) in page.baselines.iter_mut().zip(metrics) {
             *baseline = layer.uniform.mean(metric.name);
         }
     }
-    for (extra, metric) in extras.iter().zip(registry().len()..) {
+    for (extra, metric) in extras.iter().zip(metrics.len()..) {
         for &(layer, head, value) in &extra.values {
             page.set_value(layer, head, metric, Some(value));
         }

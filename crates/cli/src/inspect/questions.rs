@@ -11,10 +11,10 @@ use attnlab_heads::analysis::{
 };
 use attnlab_hooks::{Change, HookSpec, Scope, Select};
 use attnlab_report::inspect::Statistic;
-use comfy_table::{CellAlignment, Table, presets};
 use serde_json::Value;
 
 use super::page::Extra;
+use super::table::table;
 use crate::model::Model;
 use crate::progress::Slow;
 use crate::texts::{Text, numbers};
@@ -72,20 +72,6 @@ pub(super) struct Answers {
     pub(super) tables: Vec<String>,
     pub(super) json: BTreeMap<&'static str, Value>,
     pub(super) extras: Vec<Extra>,
-}
-
-/// A table for the terminal, numbers to the right.
-fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(header.to_vec());
-    for row in rows {
-        table.add_row(row);
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table.to_string()
 }
 
 fn number(value: Option<f64>) -> String {

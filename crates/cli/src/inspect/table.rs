@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use attnlab_heads::{HeadResult, SurveyResult, registry};
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use serde_json::{Value, json};
 
 use super::survey::Reading;
@@ -24,6 +24,23 @@ const SHOWN: [(&str, &str); 9] = [
     ("mean_distance", "distance"),
 ];
 
+/// A line under the head and none between rows: they are many and belong together.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+
+/// A table for the terminal, numbers to the right.
+pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(STYLE);
+    table.set_header(header.to_vec());
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.trim_fmt()
+}
+
 /// The `top` heads by the statistic `by`, highest first, and what uniform attention scores.
 pub(super) fn heads(survey: &SurveyResult, by: &str, top: usize) -> String {
     let mut shown = SHOWN.to_vec();
@@ -37,12 +54,6 @@ pub(super) fn heads(survey: &SurveyResult, by: &str, top: usize) -> String {
         .collect();
     let value = |head: &HeadResult| head.mean(by).unwrap_or(f64::NEG_INFINITY);
     all.sort_by(|a, b| value(b.1).total_cmp(&value(a.1)));
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["head"].into_iter().chain(shown.iter().map(|(_, title)| *title)));
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
     let row = |name: String, head: &HeadResult| -> Vec<String> {
         let cells = shown.iter().map(|(name, _)| {
             head.values.get(name).map_or_else(String::new, |estimate| {
@@ -57,16 +68,17 @@ pub(super) fn heads(survey: &SurveyResult, by: &str, top: usize) -> String {
         [name].into_iter().chain(cells).collect()
     };
     let count = all.len();
-    for (layer, head) in all.into_iter().take(top) {
-        table.add_row(row(format!("L{layer}H{}", head.head.unwrap_or_default()), head));
-    }
-    if let Some(layer) = survey.layers.first() {
-        table.add_row(row("uniform".to_owned(), &layer.uniform));
-    }
-    let more = count.saturating_sub(top);
-    match more {
-        0 => table.to_string(),
-        _ => format!("{table}\n{} more; --top 0 shows all, --by chooses the order", say::count(more, "head")),
+    let name = |layer: usize, head: &HeadResult| format!("L{layer}H{}", head.head.unwrap_or_default());
+    let mut rows: Vec<_> =
+        all.into_iter().take(top).map(|(layer, head)| row(name(layer, head), head)).collect();
+    rows.extend(survey.layers.first().map(|layer| row("uniform".to_owned(), &layer.uniform)));
+    let header: Vec<&str> = ["head"].into_iter().chain(shown.iter().map(|(_, title)| *title)).collect();
+    let table = table(&header, rows);
+    match count.saturating_sub(top) {
+        0 => table,
+        more => {
+            format!("{table}\n{} more; --top 0 shows all, --by chooses the order", say::count(more, "head"))
+        }
     }
 }
 

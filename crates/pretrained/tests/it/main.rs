@@ -10,6 +10,7 @@ mod parity;
 mod hub;
 mod present;
 mod real;
+mod refusals;
 mod safetensors;
 mod tokenizers;
 mod write;
