@@ -1,5 +1,6 @@
 //! Files of checkpoints: what is read, and what is refused.
-#![allow(clippy::unwrap_used)]
+// A test that measures or is skipped says so.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod families;
 mod folders;

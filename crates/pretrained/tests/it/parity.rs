@@ -94,7 +94,7 @@ fn every_family_computes_what_transformers_does() {
             }
         }
     }
-    println!("largest differences: {worst:?}");
+    eprintln!("largest differences: {worst:?}");
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
