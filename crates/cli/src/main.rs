@@ -80,11 +80,13 @@ fn main() -> ExitCode {
 
 /// Whether the user has to change what was asked for, and not the machine what it does.
 fn is_usage(error: &anyhow::Error) -> bool {
+    use attnlab_heads::analysis::AnalysisError;
     use attnlab_runner::{RunError, config::ConfigError};
     error.chain().any(|cause| {
         cause.is::<ConfigError>()
             || matches!(cause.downcast_ref(), Some(RunError::Config(_)))
             || cause.is::<attnlab_hooks::HookError>()
+            || matches!(cause.downcast_ref(), Some(AnalysisError::Hook(_)))
             || cause.is::<Usage>()
     })
 }
