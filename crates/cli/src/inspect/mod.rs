@@ -137,6 +137,11 @@ fn inspect(arguments: &Arguments, threads: usize) -> Result<()> {
         Some(text) => Some(pictured(&model, text)?),
         None => None,
     };
+    // Questions first: one that the model cannot answer is refused before anything is written.
+    let answers = match arguments.questions.any() {
+        true => arguments.questions.answer(&model, &texts, &scope, (threads, arguments.top))?,
+        false => Answers::default(),
+    };
     if let Some(file) = &files.dump {
         let entries = dump::entries(&model, &texts, &scope, &files.points)?;
         tensors::write(file, &entries)?;
@@ -146,10 +151,6 @@ fn inspect(arguments: &Arguments, threads: usize) -> Result<()> {
             }
         }
     }
-    let answers = match arguments.questions.any() {
-        true => arguments.questions.answer(&model, &texts, &scope, (threads, arguments.top))?,
-        false => Answers::default(),
-    };
     let only_dump = files.dump.is_some() && !files.survey() && !arguments.json;
     if only_dump {
         return answers.tables.iter().try_for_each(say::result);

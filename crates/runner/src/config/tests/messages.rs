@@ -50,7 +50,7 @@ configs/x.toml:18:2: unknown key `trian`; did you mean `train`?
 configs/x.toml:16:1: unknown key `position.bse`; did you mean `base`?
   16 | bse = 10000
      | ^^^
-  allowed keys: base, fraction, layout"
+  allowed keys: base, fraction, layout, scaling"
     );
     assert_eq!(
         after("period = 2", "perid = 2"),
@@ -84,7 +84,7 @@ fn an_unknown_kind_gets_the_nearest_by_letters_or_by_title() {
 configs/x.toml:15:8: `position.kind` cannot be \"{typed}\"; did you mean `rope`?
   15 | kind = \"{typed}\"
      |        {}
-  allowed values: none, learned, sinusoidal, rope, alibi",
+  allowed values: none, learned, sinusoidal, rope, alibi, t5, disentangled",
             "^".repeat(typed.len() + 2)
         )
     };
@@ -105,7 +105,7 @@ fn a_missing_kind_or_table_names_the_choices() {
         after("[position]\nkind = \"rope\"\nbase = 10000", ""),
         "\
 configs/x.toml: the table `[position]` is missing
-  add it with a `kind`: none, learned, sinusoidal, rope, alibi"
+  add it with a `kind`: none, learned, sinusoidal, rope, alibi, t5, disentangled"
     );
 }
 
@@ -350,7 +350,7 @@ fn a_set_argument_is_shown_with_the_mark_inside_it() {
 --set position=rop: `position.kind` cannot be \"rop\"; did you mean `rope`?
    | position=rop
    |          ^^^
-  allowed values: none, learned, sinusoidal, rope, alibi"
+  allowed values: none, learned, sinusoidal, rope, alibi, t5, disentangled"
     );
     for (argument, expected) in [
         ("train.steps", "expected KEY=VALUE, such as train.steps=500"),
