@@ -267,3 +267,15 @@ fn damaged_models_are_errors_that_name_the_file() {
     lab.write("bad.gguf", b"GGUX\x03\0\0\0");
     lab.refuses(&["inspect", "bad.gguf", "--tokens", "5"], 1, &["bad.gguf"]);
 }
+
+#[test]
+fn families_and_statistics_are_listed() {
+    let lab = Lab::new("");
+    let families = json(&lab.succeeds(&["list", "families", "--json"]).stdout);
+    let types = |family: &Value| family["model_types"].as_array().unwrap().clone();
+    let all: Vec<Value> = families.as_array().unwrap().iter().flat_map(types).collect();
+    for name in ["gpt2", "llama", "gpt_oss", "modernbert", "t5"] {
+        assert!(all.contains(&name.into()), "{name}");
+    }
+    assert!(lab.succeeds(&["list", "metrics"]).stdout.contains("induction_copy"));
+}

@@ -1,5 +1,6 @@
 //! The program as people use it: arguments in, files, text and an exit code out.
-#![allow(clippy::unwrap_used)]
+// A test that is skipped says so.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod bad_input;
 mod bench;
@@ -10,4 +11,5 @@ mod kill;
 mod lab;
 mod learning;
 mod pipes;
+mod real;
 mod verbs;
