@@ -7,6 +7,7 @@ mod survey;
 mod table;
 mod tensors;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -21,10 +22,11 @@ use crate::texts::{Text, Texts};
 use crate::{End, Usage, say};
 use questions::{Answers, Questions};
 use survey::Reading;
+use table::Everything;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// A folder in Hugging Face's form, a .gguf file, a run's folder, a Hub id (owner/name[@revision]), or `demo`.
+    /// A folder in Hugging Face's form, a .gguf file, a run's folder, a Hub id (owner/name@revision), or `demo`.
     model: String,
     /// Another model, to be compared on the same texts in the page.
     #[arg(long, value_name = "MODEL")]
@@ -251,8 +253,7 @@ fn write(
 ) -> Result<()> {
     let files = &arguments.files;
     if let Some(file) = &files.stats {
-        let text = serde_json::to_string_pretty(&json(all, answers)?)?;
-        write_text(file, text.as_bytes())?;
+        write_text(file, json(all, answers)?.as_bytes())?;
     }
     if let Some(file) = &files.csv {
         write_text(file, &table::csv(all)?)?;
@@ -302,22 +303,25 @@ fn picture(file: &Path, page: &Page, by: &str, pictured: Option<(usize, usize)>)
     })
 }
 
-fn json(all: &[(Model, Vec<Reading>)], answers: &Answers) -> Result<serde_json::Value> {
-    let none = std::collections::BTreeMap::new();
-    let mut models = Vec::new();
-    for (at, (model, readings)) in all.iter().enumerate() {
-        models.push(table::json(model, readings, if at == 0 { &answers.json } else { &none })?);
-    }
-    Ok(match <[serde_json::Value; 1]>::try_from(models) {
+/// Everything as JSON: of one model as it is, of several in a list.
+fn json(all: &[(Model, Vec<Reading>)], answers: &Answers) -> Result<String> {
+    let none = BTreeMap::new();
+    // Questions are asked of the first.
+    let answered = std::iter::once(&answers.json).chain(std::iter::repeat(&none));
+    let everything = |((model, readings), answers): (&'_ (Model, Vec<Reading>), _)| -> Result<String> {
+        Ok(serde_json::to_string(&Everything::new(model, readings, answers))?)
+    };
+    let models = all.iter().zip(answered).map(everything).collect::<Result<Vec<_>>>()?;
+    Ok(match <[String; 1]>::try_from(models) {
         Ok([one]) => one,
-        Err(models) => serde_json::json!({ "models": models }),
+        Err(models) => format!("{{\"models\":[{}]}}", models.join(",")),
     })
 }
 
 /// What is printed.
 fn report(arguments: &Arguments, all: &[(Model, Vec<Reading>)], answers: &Answers) -> Result<()> {
     if arguments.json {
-        return say::result(serde_json::to_string_pretty(&json(all, answers)?)?);
+        return say::result(json(all, answers)?);
     }
     let top = if arguments.top == 0 { usize::MAX } else { arguments.top };
     for (model, readings) in all {

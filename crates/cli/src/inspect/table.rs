@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use attnlab_heads::{HeadResult, SurveyResult, registry};
+use attnlab_heads::{HeadResult, Metric, SurveyResult, registry};
+use attnlab_model::ModelConfig;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::survey::Reading;
 use crate::model::Model;
@@ -99,32 +101,69 @@ pub(super) fn headline(model: &Model, reading: &Reading) -> String {
     format!("{} ({})\n{what}{loss}", model.name, model.note)
 }
 
-/// Everything, for programs.
-pub(super) fn json(
-    model: &Model,
-    readings: &[Reading],
-    edits: &BTreeMap<&'static str, Value>,
-) -> Result<Value> {
-    let read = |reading: &Reading| -> Result<Value> {
-        Ok(json!({
-            "text": reading.label, "texts": reading.texts, "input_ids": reading.ids,
-            "tokens": reading.ids.iter().map(|&id| model.label(id)).collect::<Vec<_>>(),
-            "loss": reading.loss, "loss_of_copies": reading.copies,
-            "survey": serde_json::to_value(&reading.survey)?,
-        }))
-    };
-    let config = model.transformer.config();
-    let mut all = json!({
-        "model": model.name, "note": model.note, "config": serde_json::to_value(config)?,
-        "metrics": registry().iter().map(|metric| json!({
-            "name": metric.name, "title": metric.title, "formula": metric.formula, "source": metric.source,
-        })).collect::<Vec<_>>(),
-        "readings": readings.iter().map(read).collect::<Result<Vec<_>>>()?,
-    });
-    for (name, value) in edits {
-        all[*name] = value.clone();
+/// Everything of one model, for programs. It is written from what is there: as a tree of values, the profiles of a long
+/// text would take gigabytes.
+#[derive(Serialize)]
+pub(super) struct Everything<'a> {
+    model: &'a str,
+    note: &'a str,
+    config: &'a ModelConfig,
+    metrics: Vec<MetricEntry>,
+    readings: Vec<ReadingEntry<'a>>,
+    /// Answers to other questions, by name.
+    #[serde(flatten)]
+    answers: &'a BTreeMap<&'static str, Value>,
+}
+
+#[derive(Serialize)]
+struct MetricEntry {
+    name: &'static str,
+    title: &'static str,
+    formula: &'static str,
+    source: &'static str,
+}
+
+#[derive(Serialize)]
+struct ReadingEntry<'a> {
+    text: &'a str,
+    texts: usize,
+    input_ids: &'a [u32],
+    tokens: Vec<String>,
+    loss: Option<f64>,
+    loss_of_copies: Option<[f64; 2]>,
+    survey: &'a SurveyResult,
+}
+
+impl<'a> Everything<'a> {
+    pub(super) fn new(
+        model: &'a Model,
+        readings: &'a [Reading],
+        answers: &'a BTreeMap<&'static str, Value>,
+    ) -> Self {
+        let metric = |metric: &Metric| MetricEntry {
+            name: metric.name,
+            title: metric.title,
+            formula: metric.formula,
+            source: metric.source,
+        };
+        let reading = |reading: &'a Reading| ReadingEntry {
+            text: &reading.label,
+            texts: reading.texts,
+            input_ids: &reading.ids,
+            tokens: reading.ids.iter().map(|&id| model.label(id)).collect(),
+            loss: reading.loss,
+            loss_of_copies: reading.copies,
+            survey: &reading.survey,
+        };
+        Self {
+            model: &model.name,
+            note: &model.note,
+            config: model.transformer.config(),
+            metrics: registry().iter().map(metric).collect(),
+            readings: readings.iter().map(reading).collect(),
+            answers,
+        }
     }
-    Ok(all)
 }
 
 /// A line for each model, text and head, a column for each statistic.
