@@ -24,6 +24,8 @@ enum Kind {
     Tasks,
     /// Statistics of a head.
     Metrics,
+    /// Families of checkpoints that can be opened.
+    Families,
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<End> {
@@ -31,6 +33,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
         Kind::Encodings => encodings(),
         Kind::Tasks => tasks(),
         Kind::Metrics => metrics(),
+        Kind::Families => families(),
     };
     if arguments.json {
         say::result(serde_json::to_string_pretty(&entries)?)?;
@@ -63,10 +66,15 @@ fn tasks() -> Vec<Value> {
 
 fn metrics() -> Vec<Value> {
     let entry = |metric: &attnlab_heads::Metric| {
-        let attnlab_heads::Metric { name, formula, source, .. } = metric;
-        json!({ "name": name, "formula": formula, "source": source })
+        let attnlab_heads::Metric { name, title, formula, source, .. } = metric;
+        json!({ "name": name, "title": title, "formula": formula, "source": source })
     };
     attnlab_heads::registry().iter().map(entry).collect()
+}
+
+fn families() -> Vec<Value> {
+    let entry = |family: &attnlab_pretrained::families::Family| json!({ "title": family.title, "model_types": family.model_types });
+    attnlab_pretrained::families::registry().iter().map(entry).collect()
 }
 
 /// One row an entry; the example, which is a table of its own, only in JSON.

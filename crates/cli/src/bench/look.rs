@@ -98,13 +98,13 @@ impl Look {
 
     fn logits<O: Observer>(&self, model: &Model, ids: &[u32], observer: &mut O) -> Result<Tensor> {
         let tokens = Tensor::from_slice(ids, (1, ids.len()), &Device::Cpu)?;
-        Ok(ops::without_gradients(|| -> Result<Tensor> {
+        ops::without_gradients(|| -> Result<Tensor> {
             let hidden = model.transformer.run(Pass::new(&tokens), observer)?;
             if model.transformer.config().n_outputs == 0 {
                 return Ok(hidden);
             }
             let hidden = if self.last_logits { hidden.narrow(1, ids.len() - 1, 1)? } else { hidden };
             Ok(model.transformer.logits(&hidden)?)
-        })?)
+        })
     }
 }

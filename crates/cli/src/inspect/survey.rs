@@ -156,8 +156,11 @@ impl Observer for Watcher<'_> {
     }
 }
 
+/// A map on its way into the page, and the first thing that went wrong with it.
+type Packing = (MapPacker, Option<InspectError>);
+
 /// A packer for each head whose map is wanted.
-struct Packers(BTreeMap<(usize, usize), Mutex<(MapPacker, Option<InspectError>)>>);
+struct Packers(BTreeMap<(usize, usize), Mutex<Packing>>);
 
 impl Packers {
     fn new(heads: &[(usize, usize)], tokens: usize, causal: bool) -> Result<Self> {
@@ -168,7 +171,7 @@ impl Packers {
     }
 
     fn finish(self) -> Result<Vec<Map>> {
-        let map = |((layer, head), packer): (_, Mutex<(MapPacker, Option<InspectError>)>)| -> Result<Map> {
+        let map = |((layer, head), packer): (_, Mutex<Packing>)| -> Result<Map> {
             match packer.into_inner().unwrap_or_else(PoisonError::into_inner) {
                 (_, Some(error)) => Err(error.into()),
                 (packer, None) => Ok(Map { layer, head, map: packer.finish()? }),
