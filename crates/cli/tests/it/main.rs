@@ -4,9 +4,14 @@
 mod bad_input;
 mod bench;
 mod damage;
+mod inspect;
 mod jobs;
 mod kill;
 mod lab;
 mod learning;
+mod parity;
 mod pipes;
+mod real;
+mod refusals;
+mod tensors;
 mod verbs;
