@@ -224,8 +224,7 @@ fn ablation_ranks_the_heads_that_copy_first() {
     assert!((number(&alone["ablation"][0], "delta_loss") - number(&some[0], "delta_loss")).abs() < 1e-4);
     let mean = demo(&lab, &["--repeat", "40", "--ablate", "2.4", "--method", "mean"]);
     assert!(number(&mean["ablation"][0], "delta_loss") > 1.0);
-    let both =
-        ["--prompt", "A cat sat", "--prompt", "The old man", "--ablate", "all", "--method", "resample"];
+    let both = ["--tokens", "511,20,30,40,50;511,21,31,41,51", "--ablate", "all", "--method", "resample"];
     assert_eq!(demo(&lab, &both)["ablation"].as_array().unwrap().len(), 18);
 }
 

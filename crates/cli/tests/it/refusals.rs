@@ -149,7 +149,8 @@ fn a_damaged_checkpoint_is_refused_and_the_file_named() {
         ("n_embd", serde_json::json!("wide"), "n_embd"),
         ("n_layer", serde_json::json!(7), "h.2"),
         ("n_layer", serde_json::json!(u64::MAX), "n_layer"),
-        ("vocab_size", serde_json::json!(1_000_000_000_000_u64), "wte"),
+        ("vocab_size", serde_json::json!(1_000_000_000_000_u64), "vocab_size"),
+        ("vocab_size", serde_json::json!(1_000_000_000), "wte"),
         ("n_layer", serde_json::Value::Null, "n_layer"),
     ] {
         let mut config = config.clone();
@@ -195,12 +196,12 @@ fn generate_gives_the_same_bytes_again_and_draws_by_the_seed() {
         lab.succeeds(&[&prompt[..], arguments].concat()).stdout
     };
     let greedy = said(&[]);
-    assert!(greedy.starts_with("One morning Mirodel found"), "{greedy}");
+    assert!(greedy.starts_with("One morning Mirodel"), "{greedy}");
     assert_eq!(greedy, said(&["--threads", "1"]));
     assert_eq!(greedy, said(&["--top-k", "1", "--temperature", "1"]));
     let warm = |seed| said(&["--temperature", "1.5", "--seed", seed]);
     assert_eq!(warm("1"), warm("1"));
-    assert!((2..6).any(|seed| warm(&seed.to_string()) != warm("1")));
+    assert!(["2", "3", "4"].into_iter().any(|seed| warm(seed) != warm("1")));
     let found = json(&said(&["--json"]));
     let text = found["text"].as_str().unwrap();
     assert_eq!(found["ids"].as_array().unwrap().len(), 12);
