@@ -66,6 +66,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
         }
         (None, ids) => texts::numbers("--tokens", ids.as_deref().unwrap_or_default())?.concat(),
     };
+    texts::are_tokens_of(&model, "the prompt", &prompt)?;
     let sampling = Sampling {
         temperature: arguments.temperature,
         top_k: arguments.top_k,
@@ -73,7 +74,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
         seed: arguments.seed,
     };
     let ends = model.ends();
-    let threads = Threads::new(crate::threads(arguments.threads))?;
+    let threads = Threads::new(crate::threads(arguments.threads)?)?;
     let (mut new, mut shown) = (Vec::new(), String::new());
     let began = Instant::now();
     let show = |id: u32| {

@@ -80,20 +80,28 @@ fn main() -> ExitCode {
 
 /// Whether the user has to change what was asked for, and not the machine what it does.
 fn is_usage(error: &anyhow::Error) -> bool {
-    use attnlab_heads::analysis::AnalysisError;
+    use attnlab_heads::{HeadsError, analysis::AnalysisError};
     use attnlab_runner::{RunError, config::ConfigError};
     error.chain().any(|cause| {
         cause.is::<ConfigError>()
             || matches!(cause.downcast_ref(), Some(RunError::Config(_)))
             || cause.is::<attnlab_hooks::HookError>()
             || matches!(cause.downcast_ref(), Some(AnalysisError::Hook(_)))
+            || matches!(cause.downcast_ref(), Some(HeadsError::Hook(_)))
             || cause.is::<Usage>()
     })
 }
 
 /// The number of threads asked for, or one a core.
-fn threads(asked: Option<usize>) -> usize {
-    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+fn threads(asked: Option<usize>) -> Result<usize, Usage> {
+    const MOST: usize = 1024;
+    match asked {
+        Some(count) if !(1..=MOST).contains(&count) => {
+            Err(Usage(format!("--threads {count}: expected 1 to {MOST}")))
+        }
+        Some(count) => Ok(count),
+        None => Ok(std::thread::available_parallelism().map_or(1, usize::from).min(MOST)),
+    }
 }
 
 /// An argument that clap cannot judge.

@@ -115,17 +115,8 @@ impl Texts {
                 }
             }
         }
-        let vocab = model.transformer.config().vocab_size;
         for text in &texts {
-            if text.ids.is_empty() {
-                return Err(Usage(format!("{}: there are no tokens in it", text.label)).into());
-            }
-            if let Some(id) = text.ids.iter().find(|&&id| id as usize >= vocab) {
-                let most = vocab - 1;
-                let problem =
-                    format!("{}: token id {id} is beyond the model's vocabulary, 0 to {most}", text.label);
-                return Err(Usage(problem).into());
-            }
+            are_tokens_of(model, &text.label, &text.ids)?;
         }
         Ok(texts)
     }
@@ -194,9 +185,11 @@ impl Texts {
     }
 
     fn repeated(&self, model: &Model, len: usize) -> Result<Text> {
-        if len < 2 {
+        // No model reads more; a slip of the finger must not fill the memory.
+        const MOST: usize = 1 << 20;
+        if !(2..=MOST).contains(&len) {
             return Err(Usage(format!(
-                "--repeat {len}: a sequence that is said twice needs at least 2 tokens"
+                "--repeat {len}: a sequence that is said twice has 2 to {MOST} tokens"
             ))
             .into());
         }
@@ -218,6 +211,20 @@ impl Texts {
     }
 }
 
+/// Refuses a text without tokens, and one with tokens that the model does not have.
+pub(crate) fn are_tokens_of(model: &Model, label: &str, ids: &[u32]) -> Result<()> {
+    if ids.is_empty() {
+        return Err(Usage(format!("{label}: there are no tokens in it")).into());
+    }
+    let vocab = model.transformer.config().vocab_size;
+    if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab) {
+        let most = vocab - 1;
+        let problem = format!("{label}: token id {id} is beyond the model's vocabulary, 0 to {most}");
+        return Err(Usage(problem).into());
+    }
+    Ok(())
+}
+
 /// `1,2,3;4,5,6` as rows of numbers.
 pub(crate) fn numbers(what: &str, text: &str) -> Result<Vec<Vec<u32>>> {
     let row = |row: &str| -> Result<Vec<u32>> {
@@ -236,5 +243,59 @@ pub(crate) fn numbers(what: &str, text: &str) -> Result<Vec<Vec<u32>>> {
     match rows.iter().position(Vec::is_empty) {
         Some(at) => Err(Usage(format!("{what}: row {} has no ids", at + 1)).into()),
         None => Ok(rows),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn rows_of_numbers_are_read_with_commas_spaces_and_a_last_semicolon() {
+        let rows = |text| numbers("--tokens", text).unwrap();
+        assert_eq!(rows("1,2,3"), [[1, 2, 3]]);
+        assert_eq!(rows(" 1, 2 3\n"), [[1, 2, 3]]);
+        assert_eq!(rows("1,2;3"), [vec![1, 2], vec![3]]);
+        assert_eq!(rows("1;2;"), [[1], [2]]);
+        assert_eq!(rows("4294967295"), [[u32::MAX]]);
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused_and_quoted() {
+        for (text, quoted) in [
+            ("1,x,3", "`x`"),
+            ("-1", "`-1`"),
+            ("1.5", "`1.5`"),
+            ("4294967296", "`4294967296`"),
+            ("", "row 1"),
+            (";", "row 1"),
+            ("1;;2", "row 2"),
+        ] {
+            let error = numbers("--tokens", text).unwrap_err();
+            assert!(error.is::<Usage>(), "{text}");
+            assert!(error.to_string().contains("--tokens"), "{text}: {error}");
+            assert!(error.to_string().contains(quoted), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_sequence_said_twice_is_recognised_with_and_without_a_token_before_it() {
+        let found = |ids: &[u32]| Repeated::of(ids).map(|twice| (twice.first, twice.len));
+        assert_eq!(found(&[1, 2, 3, 4, 1, 2, 3, 4]), Some((0, 4)));
+        assert_eq!(found(&[9, 1, 2, 3, 4, 1, 2, 3, 4]), Some((1, 4)));
+        // A constant sequence is one said twice.
+        assert_eq!(found(&[5; 8]), Some((0, 4)));
+    }
+
+    #[test]
+    fn what_is_short_or_not_wholly_said_twice_is_not_recognised() {
+        let found = |ids: &[u32]| Repeated::of(ids).is_some();
+        assert!(!found(&[]));
+        assert!(!found(&[1]));
+        assert!(!found(&[1, 2, 3, 1, 2, 3]));
+        assert!(!found(&[1, 2, 3, 4, 1, 2, 3, 5]));
+        assert!(!found(&[9, 9, 1, 2, 3, 4, 1, 2, 3, 4]));
+        assert!(!found(&[1, 2, 3, 4, 1, 2, 3, 4, 9]));
     }
 }

@@ -123,7 +123,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<End> {
         ))
         .into());
     }
-    let threads = crate::threads(arguments.threads);
+    let threads = crate::threads(arguments.threads)?;
     let team = Threads::new(threads)?;
     on_threads(&team, || inspect(&arguments, threads))?;
     Ok(End::Success)

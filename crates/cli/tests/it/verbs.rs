@@ -179,9 +179,12 @@ fn compare_shows_an_experiment_that_is_not_finished() {
 #[test]
 fn every_registry_is_listed_as_a_table_and_as_json() {
     let lab = Lab::new(TINY);
-    for (registry, key, known) in
-        [("encodings", "kind", "rope"), ("tasks", "kind", "parity"), ("metrics", "name", "entropy")]
-    {
+    for (registry, key, known) in [
+        ("encodings", "kind", "rope"),
+        ("tasks", "kind", "parity"),
+        ("metrics", "name", "entropy"),
+        ("families", "title", "GPT-2"),
+    ] {
         let table = lab.succeeds(&["list", registry]).stdout;
         let entries = json(&lab.succeeds(&["list", registry, "--json"]).stdout);
         let names: Vec<&str> = entries.as_array().unwrap().iter().map(|e| e[key].as_str().unwrap()).collect();
