@@ -42,4 +42,4 @@ pub use sweep::{HeadAblation, Method, Progress, Sweep, ablate_all};
 pub use values::{HeadWrite, WeightedMap, head_writes, value_norms, weighted_map};
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

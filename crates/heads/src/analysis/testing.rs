@@ -10,21 +10,21 @@ use candle_core::{DType, Device, Tensor};
 use super::Input;
 
 /// Width of the stream.
-pub(super) const D: usize = 8;
+pub(crate) const D: usize = 8;
 /// Size of the vocabulary.
-pub(super) const V: usize = 11;
+pub(crate) const V: usize = 11;
 
 /// D 8, three blocks, four heads of two dimensions, norms and biases drawn too.
-pub(super) fn small() -> Architecture {
+pub(crate) fn small() -> Architecture {
     let init = Initialisation::Torch;
     Architecture { d_model: D, n_layers: 3, n_heads: 4, n_kv_heads: Some(2), init, ..Architecture::default() }
 }
 
-pub(super) fn position(kind: &str) -> PositionConfig {
+pub(crate) fn position(kind: &str) -> PositionConfig {
     serde_json::from_str(&format!(r#"{{"{kind}":{{}}}}"#)).unwrap()
 }
 
-pub(super) fn config(architecture: Architecture, kind: &str) -> ModelConfig {
+pub(crate) fn config(architecture: Architecture, kind: &str) -> ModelConfig {
     ModelConfig {
         vocab_size: V,
         n_outputs: V,
@@ -37,11 +37,11 @@ pub(super) fn config(architecture: Architecture, kind: &str) -> ModelConfig {
 }
 
 /// The model in f64 with every weight drawn, those of norms and biases too.
-pub(super) fn build(config: &ModelConfig) -> Transformer {
+pub(crate) fn build(config: &ModelConfig) -> Transformer {
     build_in(config, DType::F64)
 }
 
-pub(super) fn build_in(config: &ModelConfig, dtype: DType) -> Transformer {
+pub(crate) fn build_in(config: &ModelConfig, dtype: DType) -> Transformer {
     let parameters = Parameters::new();
     let model = Transformer::new(config, parameters.seeded(Streams::new(7), dtype, &Device::Cpu)).unwrap();
     for (at, (_, var)) in parameters.vars().into_iter().enumerate() {
@@ -56,29 +56,29 @@ pub(super) fn build_in(config: &ModelConfig, dtype: DType) -> Transformer {
     model
 }
 
-pub(super) fn input(seed: u32, len: usize) -> Input {
+pub(crate) fn input(seed: u32, len: usize) -> Input {
     Input::new((0..len as u32).map(|i| (i * i * 3 + i * seed + seed) % V as u32).collect::<Vec<u32>>())
 }
 
 /// The activation at a point of an unedited run, without its batch.
-pub(super) fn activation(model: &Transformer, input: &Input, point: Point) -> Tensor {
+pub(crate) fn activation(model: &Transformer, input: &Input, point: Point) -> Tensor {
     let mut seen = Capture::new();
     seen.add(point, Scope::default()).unwrap();
     model.run(Pass::new(&tokens(input)), &mut seen).unwrap();
     seen.get(point).unwrap().squeeze(0).unwrap()
 }
 
-pub(super) fn tokens(input: &Input) -> Tensor {
+pub(crate) fn tokens(input: &Input) -> Tensor {
     Tensor::from_slice(&input.tokens, (1, input.len()), &Device::Cpu).unwrap()
 }
 
 /// A matrix as rows of f64.
-pub(super) fn rows(x: &Tensor) -> Vec<Vec<f64>> {
+pub(crate) fn rows(x: &Tensor) -> Vec<Vec<f64>> {
     x.to_dtype(DType::F64).unwrap().to_vec2().unwrap()
 }
 
 /// ln softmax of each row.
-pub(super) fn log_softmax(logits: &Tensor) -> Vec<Vec<f64>> {
+pub(crate) fn log_softmax(logits: &Tensor) -> Vec<Vec<f64>> {
     let normalised = |row: Vec<f64>| {
         let sum: f64 = row.iter().map(|x| x.exp()).sum();
         row.iter().map(|x| x - sum.ln()).collect()
