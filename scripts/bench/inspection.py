@@ -17,18 +17,9 @@ from measure import HERE, arguments, environment, machine, options, preface, sho
 
 BASELINE = HERE / "transformers_baseline.py"
 
-# ---- attnlab's side: what to run for each question. The last line that it prints is a JSON object with at least the keys
-# load_s, first_pass_s and pass_s, as transformers_baseline.py prints them.
-LOOK = {
-    "forward": "forward",  # a plain pass to the logits
-    "stats": "statistics",  # every statistic of every head, streamed
-    "maps": "maps",  # every head's map, held together
-}
-
-
 def attnlab(given, what, tokens, threads):
     return [str(given.attnlab), "bench", "look", str(given.model),
-            *options(what=LOOK[what], tokens_file=tokens, threads=threads, repeats=given.repeats)]
+            *options(what=what, tokens_file=tokens, threads=threads, repeats=given.repeats)]
 
 
 def transformers(given, what, tokens, threads):
@@ -40,7 +31,7 @@ def contestants(given, tokens, threads):
     """Name → command."""
     return {
         "attnlab, plain pass": attnlab(given, "forward", tokens, threads),
-        "attnlab, statistics of all heads": attnlab(given, "stats", tokens, threads),
+        "attnlab, statistics of all heads": attnlab(given, "statistics", tokens, threads),
         "attnlab, all maps": attnlab(given, "maps", tokens, threads),
         "transformers, plain pass (SDPA)": transformers(given, "forward", tokens, threads),
         "transformers, all maps (eager)": transformers(given, "maps", tokens, threads),

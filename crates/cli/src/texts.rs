@@ -1,8 +1,9 @@
 //! What a model is asked to read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use attnlab_heads::Repeat;
 use rand::Rng as _;
 
 use crate::Usage;
@@ -51,29 +52,8 @@ pub(crate) struct Text {
     pub(crate) label: String,
     pub(crate) ids: Vec<u32>,
     pub(crate) segments: Option<Vec<u32>>,
-    /// The length of a sequence that is said twice, from `ids[first]` on.
-    pub(crate) repeated: Option<Repeated>,
-}
-
-/// A sequence that is said twice.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Repeated {
-    /// Its first token.
-    pub(crate) first: usize,
-    /// Its length.
-    pub(crate) len: usize,
-}
-
-impl Repeated {
-    /// Whether ids are a sequence said twice, and nothing else but a token before it.
-    fn of(ids: &[u32]) -> Option<Self> {
-        let said_twice = |&first: &usize| {
-            let len = ids.len().saturating_sub(first) / 2;
-            let (once, twice) = (ids.get(first..first + len)?, ids.get(first + len..)?);
-            (len >= 4 && once == twice).then_some(Self { first, len })
-        };
-        [0, 1].iter().find_map(said_twice)
-    }
+    /// The sequence that is said twice, if it is nothing else.
+    pub(crate) repeated: Option<Repeat>,
 }
 
 impl Texts {
@@ -94,14 +74,9 @@ impl Texts {
         self.prompt.push(text.to_owned());
     }
 
-    /// Whether each line of a file is one.
+    /// Whether each line of a file is one: then means over all of them are wanted.
     pub(crate) fn are_lines(&self) -> bool {
         self.lines.is_some()
-    }
-
-    /// Whether means over all of them are wanted: they are lines, or rows of a batch.
-    pub(crate) fn are_together(&self) -> bool {
-        self.lines.is_some() || self.ids_only()
     }
 
     /// The texts, each with at least one token that the model has.
@@ -122,18 +97,14 @@ impl Texts {
     }
 
     fn given(&self, model: &Model) -> Result<Vec<Text>> {
-        let read = |file: &PathBuf| {
-            std::fs::read_to_string(file)
-                .with_context(|| format!("could not read {} as text", file.display()))
-        };
         let encoded = |label: String, text: &str| -> Result<Text> {
             Ok(Text { label, ids: model.encode(text, self.no_special)?, segments: None, repeated: None })
         };
         if let Some(file) = &self.text_file {
-            return Ok(vec![encoded(file.display().to_string(), read(file)?.trim_end())?]);
+            return Ok(vec![encoded(file.display().to_string(), read_text(file)?.trim_end())?]);
         }
         if let Some(file) = &self.lines {
-            let text = read(file)?;
+            let text = read_text(file)?;
             let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
             let texts: Vec<Text> =
                 lines.map(|(at, line)| encoded(format!("line {}", at + 1), line)).collect::<Result<_>>()?;
@@ -146,7 +117,7 @@ impl Texts {
             return self.rows("--tokens", ids);
         }
         if let Some(file) = &self.tokens_file {
-            return self.rows(&file.display().to_string(), &read(file)?);
+            return self.rows(&file.display().to_string(), &read_text(file)?);
         }
         if let Some(len) = self.repeat {
             return Ok(vec![self.repeated(model, len)?]);
@@ -178,7 +149,7 @@ impl Texts {
         let row = |(at, ids): (usize, Vec<u32>)| Text {
             label: format!("row {}", at + 1),
             segments: segments.as_ref().and_then(|rows| rows.get(at).cloned()),
-            repeated: Repeated::of(&ids),
+            repeated: Repeat::find(&ids),
             ids,
         };
         Ok(rows.into_iter().enumerate().map(row).collect())
@@ -207,7 +178,7 @@ impl Texts {
         let said: Vec<u32> = (0..len).map(|_| rng.random_range(least..vocab)).collect();
         ids.extend(said.iter().chain(&said));
         let label = format!("{len} random tokens said twice");
-        Ok(Text { label, ids, segments: None, repeated: Some(Repeated { first, len }) })
+        Ok(Text { label, ids, segments: None, repeated: Some(Repeat { start: first, period: len }) })
     }
 }
 
@@ -223,6 +194,11 @@ pub(crate) fn are_tokens_of(model: &Model, label: &str, ids: &[u32]) -> Result<(
         return Err(Usage(problem).into());
     }
     Ok(())
+}
+
+/// A file as text.
+pub(crate) fn read_text(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file).with_context(|| format!("could not read {} as text", file.display()))
 }
 
 /// `1,2,3;4,5,6` as rows of numbers.
@@ -277,25 +253,5 @@ mod tests {
             assert!(error.to_string().contains("--tokens"), "{text}: {error}");
             assert!(error.to_string().contains(quoted), "{text}: {error}");
         }
-    }
-
-    #[test]
-    fn a_sequence_said_twice_is_recognised_with_and_without_a_token_before_it() {
-        let found = |ids: &[u32]| Repeated::of(ids).map(|twice| (twice.first, twice.len));
-        assert_eq!(found(&[1, 2, 3, 4, 1, 2, 3, 4]), Some((0, 4)));
-        assert_eq!(found(&[9, 1, 2, 3, 4, 1, 2, 3, 4]), Some((1, 4)));
-        // A constant sequence is one said twice.
-        assert_eq!(found(&[5; 8]), Some((0, 4)));
-    }
-
-    #[test]
-    fn what_is_short_or_not_wholly_said_twice_is_not_recognised() {
-        let found = |ids: &[u32]| Repeated::of(ids).is_some();
-        assert!(!found(&[]));
-        assert!(!found(&[1]));
-        assert!(!found(&[1, 2, 3, 1, 2, 3]));
-        assert!(!found(&[1, 2, 3, 4, 1, 2, 3, 5]));
-        assert!(!found(&[9, 9, 1, 2, 3, 4, 1, 2, 3, 4]));
-        assert!(!found(&[1, 2, 3, 4, 1, 2, 3, 4, 9]));
     }
 }

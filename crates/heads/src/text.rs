@@ -11,6 +11,18 @@ pub struct Repeat {
     pub period: usize,
 }
 
+impl Repeat {
+    /// Whether ids are a sequence of at least four said twice, and nothing else but a token before it.
+    pub fn find(ids: &[u32]) -> Option<Self> {
+        let said_twice = |&start: &usize| {
+            let period = ids.len().saturating_sub(start) / 2;
+            let (once, twice) = (ids.get(start..start + period)?, ids.get(start + period..)?);
+            (period >= 4 && once == twice).then_some(Self { start, period })
+        };
+        [0, 1].iter().find_map(said_twice)
+    }
+}
+
 /// Token ids, and where each occurred before.
 #[derive(Clone, Debug)]
 pub(crate) struct Text {
@@ -59,6 +71,26 @@ mod tests {
             earlier(0).is_empty() && earlier(1).is_empty() && earlier(4).is_empty() && earlier(99).is_empty()
         );
         assert_eq!(text.copied(3), None);
+    }
+
+    #[test]
+    fn a_sequence_said_twice_is_recognised_with_and_without_a_token_before_it() {
+        let found = |ids: &[u32]| Repeat::find(ids).map(|twice| (twice.start, twice.period));
+        assert_eq!(found(&[1, 2, 3, 4, 1, 2, 3, 4]), Some((0, 4)));
+        assert_eq!(found(&[9, 1, 2, 3, 4, 1, 2, 3, 4]), Some((1, 4)));
+        // A constant sequence is one said twice.
+        assert_eq!(found(&[5; 8]), Some((0, 4)));
+    }
+
+    #[test]
+    fn what_is_short_or_not_wholly_said_twice_is_not_recognised() {
+        let found = |ids: &[u32]| Repeat::find(ids).is_some();
+        assert!(!found(&[]));
+        assert!(!found(&[1]));
+        assert!(!found(&[1, 2, 3, 1, 2, 3]));
+        assert!(!found(&[1, 2, 3, 4, 1, 2, 3, 5]));
+        assert!(!found(&[9, 9, 1, 2, 3, 4, 1, 2, 3, 4]));
+        assert!(!found(&[1, 2, 3, 4, 1, 2, 3, 4, 9]));
     }
 
     #[test]

@@ -313,6 +313,11 @@ impl ModelConfig {
         self.details.head_transform.map_or(self.architecture.d_model, |transform| transform.width)
     }
 
+    /// Whether it is a language model that says, at each token, what follows.
+    pub fn predicts_next_token(&self) -> bool {
+        self.mask == Mask::Causal && self.n_outputs == self.vocab_size
+    }
+
     /// What block `layer` has of its own.
     pub fn layer(&self, layer: usize) -> Layer {
         self.details.layers.get(layer).cloned().unwrap_or_default()

@@ -6,7 +6,6 @@ use candle_core::{DType, Device, Tensor};
 use rand::Rng as _;
 
 use crate::cache::Cache;
-use crate::config::Mask;
 use crate::error::{ModelError, Result};
 use crate::transformer::{Pass, Transformer};
 
@@ -81,7 +80,7 @@ impl Transformer {
         sampling: &Sampling,
         mut each: impl FnMut(u32) -> bool,
     ) -> Result<Vec<u32>> {
-        if self.config().mask != Mask::Causal || self.config().n_outputs != self.config().vocab_size {
+        if !self.config().predicts_next_token() {
             return Err(ModelError::NoLanguageModel);
         }
         if prompt.is_empty() {

@@ -126,11 +126,17 @@ impl Transformer {
             q: rows(&query.weight, head)?,
             k: rows(&key.weight, head / group)?,
             v: rows(&value.weight, head / group)?,
-            o: attention.output.weight_columns(head * width, width)?,
+            o: self.head_output_weight(layer, head)?,
             q_bias: bias(&query.bias, head)?,
             k_bias: bias(&key.bias, head / group)?,
             v_bias: bias(&value.bias, head / group)?,
         })
+    }
+
+    /// W_O of a head, (D, K): what its output is written with.
+    pub fn head_output_weight(&self, layer: usize, head: usize) -> Result<Tensor> {
+        let attention = &self.block(layer, head)?.attention;
+        attention.output.weight_columns(head * attention.head_dim, attention.head_dim)
     }
 
     /// The bias of a layer's attention output, (D).

@@ -1,13 +1,4 @@
-// Interaction only: the page reads without it. Text reaches the page through textContent, never as markup.
-"use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
-const $ = (id) => document.getElementById(id);
-const make = (tag, text, className) => {
-  const node = document.createElement(tag);
-  if (text !== undefined) node.textContent = text;
-  if (className) node.className = className;
-  return node;
-};
+// Interaction only: the page reads without it.
 const percent = (share) => (share * 100).toFixed(1);
 const nats = (loss) => loss.toFixed(3);
 document.querySelectorAll(".needs-script").forEach((node) => { node.hidden = false; });
@@ -163,14 +154,6 @@ for (const header of document.querySelectorAll("th[data-sort]")) {
 }
 
 // ---- attention maps
-const colour = (name) => {
-  const probe = make("span");
-  probe.style.color = `var(--${name})`;
-  document.body.append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  return found;
-};
 const channels = (css) => css.match(/[\d.]+/g).slice(0, 3).map(Number);
 
 if (data.maps.length) {

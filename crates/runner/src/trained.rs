@@ -32,10 +32,10 @@ impl Trained {
     /// The newest checkpoint of a run's folder.
     ///
     /// # Errors
-    /// It has no configuration or no checkpoint, or they are damaged.
+    /// It has no configuration or no checkpoint, or they are damaged or do not belong together.
     pub fn open(folder: &Path) -> Result<Self> {
         let bad = |problem: String| RunError::Folder { path: folder.to_owned(), problem };
-        let text = std::fs::read_to_string(folder.join("config.toml"))
+        let config = std::fs::read_to_string(folder.join("config.toml"))
             .map_err(|error| bad(format!("config.toml: {error}")))?;
         let newest = checkpoint::newest(&folder.join("checkpoints"))?;
         let Some(path) = newest else {
@@ -43,24 +43,15 @@ impl Trained {
         };
         let weights = std::fs::read(path.join("model.safetensors"))
             .map_err(|error| bad(format!("{}: {error}", path.join("model.safetensors").display())))?;
-        let step = checkpoint::step_of(&path);
-        Ok(Self { step, ..Self::of(&text, &weights, folder)? })
-    }
 
-    /// The model of a resolved configuration and the bytes of a safetensors file; `path` is named in errors.
-    ///
-    /// # Errors
-    /// Either cannot be read, or they do not belong together.
-    pub fn of(config: &str, weights: &[u8], path: &Path) -> Result<Self> {
-        let bad = |problem: String| RunError::Folder { path: path.to_owned(), problem };
-        let run = RunConfig::from_toml(config)?;
+        let run = RunConfig::from_toml(&config)?;
         let task = run.task.build()?;
         let parameters = Parameters::new();
         let vb = parameters.seeded(Streams::new(0), DType::F32, &Device::Cpu);
         let model = Transformer::new(&run.model_config(task.as_ref()), vb)?;
-        let tensors = candle_core::safetensors::load_buffer(weights, &Device::Cpu)
+        let tensors = candle_core::safetensors::load_buffer(&weights, &Device::Cpu)
             .map_err(|error| bad(format!("model.safetensors: {error}")))?;
         parameters.load(&tensors).map_err(|error| bad(format!("model.safetensors: {error}")))?;
-        Ok(Self { model, run, task, step: None })
+        Ok(Self { model, run, task, step: checkpoint::step_of(&path) })
     }
 }

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::{positive, print};
 use crate::End;
 use crate::model::{Model, Precision};
-use crate::texts::numbers;
+use crate::texts::{numbers, read_text};
 
 #[derive(clap::Args)]
 pub(crate) struct Look {
@@ -58,7 +58,7 @@ impl Look {
         let model = Model::open(&self.model, true, Precision::F32)?;
         let load = began.elapsed().as_secs_f64();
         let after_load = peak_rss_mib();
-        let text = std::fs::read_to_string(&self.tokens_file)?;
+        let text = read_text(&self.tokens_file)?;
         let ids = numbers("--tokens-file", &text)?.concat();
         let passes = on_threads(&threads, || -> Result<Vec<f64>> {
             let pass = |_| {

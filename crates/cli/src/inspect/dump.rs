@@ -40,14 +40,21 @@ pub(super) fn entries(
     };
 
     let anatomy = transformer.anatomy();
+    // The streams are captured in any case; asked for by name, they go into the file by name, too.
     let mut specs = vec![HookSpec::capture("blocks.*.hook_resid_pre")];
-    // Captured in any case.
-    let is_stream = |point: &&String| point.parse::<PointPattern>().is_ok_and(|p| p.site() == Site::ResidPre);
-    specs.extend(points.iter().filter(|point| !is_stream(point)).map(|point| {
-        let mut spec = HookSpec::capture(point.as_str());
-        spec.scope.rows = scope.rows.clone();
-        spec
-    }));
+    let mut streams = Vec::new();
+    for point in points {
+        match point.parse::<PointPattern>() {
+            Ok(pattern) if pattern.site() == Site::ResidPre => {
+                streams.extend(pattern.points(anatomy.n_layers)?)
+            }
+            _ => {
+                let mut spec = HookSpec::capture(point.as_str());
+                spec.scope.rows = scope.rows.clone();
+                specs.push(spec);
+            }
+        }
+    }
     let plan = Plan::resolve(&specs, &anatomy)?;
     let recorder = MapRecorder::new(scope, (anatomy.n_layers, anatomy.n_heads), (batch, len));
     let mut observer = Both(plan, recorder);
@@ -76,12 +83,7 @@ pub(super) fn entries(
         entries.push(Entry::tensor("logits", ops::without_gradients(|| transformer.logits(&last))?));
     }
     for point in plan.capture().points() {
-        // The streams that hidden_states has, unless they were asked for by name.
-        let asked = points.iter().any(|text| {
-            text.parse::<PointPattern>()
-                .is_ok_and(|pattern| pattern.points(anatomy.n_layers).is_ok_and(|all| all.contains(&point)))
-        });
-        if asked {
+        if point.site != Site::ResidPre || streams.contains(&point) {
             entries.push(Entry::tensor(point.to_string(), plan.capture().get(point)?.clone()));
         }
     }

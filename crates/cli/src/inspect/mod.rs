@@ -1,6 +1,7 @@
 //! `attnlab inspect MODEL`: the attention heads of one model.
 
 mod dump;
+mod packers;
 mod page;
 mod questions;
 mod survey;
@@ -210,30 +211,29 @@ fn readings(
     options.constants.exclude_current = arguments.exclude_current;
     // A page shows each row of a batch; numbers are means over all.
     let seen = arguments.files.html.is_some() || arguments.files.map.is_some();
-    let together = arguments.texts.are_together() && (arguments.texts.are_lines() || !seen);
+    let together = arguments.texts.are_lines() || arguments.texts.ids_only() && !seen;
     let passes = if together { vec![texts] } else { texts.chunks(1).collect() };
-    let read = |texts: &[Text], label: &str, maps: Option<&[(usize, usize)]>| {
-        let bar = Slow::new("reading", anatomy.n_layers * texts.len());
-        survey::read(model, texts, label, maps, options, &bar)
-    };
+    let chosen = arguments.layers.is_some() || arguments.heads.is_some();
     let of_texts = |texts: &[Text]| -> Result<Reading> {
-        if let [text] = texts {
-            let mut heads = Vec::new();
-            if arguments.files.html.is_some() {
-                let chosen = arguments.layers.is_some() || arguments.heads.is_some();
-                if text.ids.len() <= survey::WHOLE || chosen {
-                    heads = survey::heads_in(scope, (anatomy.n_layers, anatomy.n_heads));
-                } else {
-                    // Which heads are worth a megabyte shows only once they have been looked at.
-                    heads = survey::outstanding(&read(texts, &text.label, None)?.survey);
-                }
-            }
-            if let Some(head) = pictured.filter(|head| !heads.contains(head)) {
-                heads.push(head);
-            }
-            return read(texts, &text.label, Some(&heads));
+        let bar = Slow::new("reading", anatomy.n_layers * texts.len());
+        let read =
+            |label: &str, maps: &[(usize, usize)]| survey::read(model, texts, label, maps, options, &bar);
+        let [text] = texts else { return read(&say::count(texts.len(), "text"), &[]) };
+        let with_pictured = |mut heads: Vec<(usize, usize)>| {
+            heads.extend(pictured.filter(|head| !heads.contains(head)));
+            heads
+        };
+        if arguments.files.html.is_none() {
+            return read(&text.label, &with_pictured(Vec::new()));
         }
-        read(texts, &say::count(texts.len(), "text"), None)
+        if text.ids.len() <= survey::WHOLE || chosen {
+            let all = survey::heads_in(scope, (anatomy.n_layers, anatomy.n_heads));
+            return read(&text.label, &with_pictured(all));
+        }
+        // Which heads are worth a megabyte shows only once they have been looked at.
+        let mut reading = read(&text.label, &[])?;
+        reading.maps = survey::maps(model, text, &with_pictured(survey::outstanding(&reading.survey)))?;
+        Ok(reading)
     };
     passes.into_iter().map(of_texts).collect()
 }

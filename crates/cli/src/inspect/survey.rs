@@ -1,16 +1,16 @@
 //! Reading texts with every head watched: statistics, losses, packed maps.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeSet;
 
 use anyhow::Result;
 use attnlab_heads::{MapScope, Repeat, Survey, SurveyOptions, SurveyResult, analysis};
 use attnlab_hooks::{Both, Observer, Point, Scope, Site, Want};
-use attnlab_model::{Mask, Pass};
-use attnlab_ops::{self as ops, WatchRows, WatchedRow};
-use attnlab_report::inspect::{InspectError, Map, MapPacker, Quantity};
+use attnlab_model::Pass;
+use attnlab_ops::{self as ops, WatchRows};
+use attnlab_report::inspect::Map;
 use candle_core::{Device, Tensor};
 
+use super::packers::Packers;
 use crate::model::Model;
 use crate::progress::Slow;
 use crate::texts::Text;
@@ -29,51 +29,38 @@ pub(super) struct Reading {
     pub(super) maps: Vec<Map>,
 }
 
-/// Reads texts, all together as one reading.
+/// Reads texts, all together as one reading; of one text with the maps of these heads.
 pub(super) fn read(
     model: &Model,
     texts: &[Text],
     label: &str,
-    maps: Option<&[(usize, usize)]>,
+    maps: &[(usize, usize)],
     options: SurveyOptions,
     progress: &Slow,
 ) -> Result<Reading> {
     let transformer = &model.transformer;
-    let predicts = {
-        let config = transformer.config();
-        config.mask == Mask::Causal && config.n_outputs == config.vocab_size
-    };
-    let mut survey = Survey::new(options);
+    let mut watcher = Watcher { survey: Survey::new(options), model, progress, whole: Scope::default() };
     let (mut losses, mut copies) = (Vec::new(), None);
     let mut packed = Vec::new();
     for text in texts {
         match text.repeated {
-            Some(twice) => survey.begin_repeated(&text.ids, Repeat { start: twice.first, period: twice.len }),
-            None => survey.begin_text(&text.ids),
+            Some(twice) => watcher.survey.begin_repeated(&text.ids, twice),
+            None => watcher.survey.begin_text(&text.ids),
         }
-        let len = text.ids.len();
-        let causal = transformer.config().mask == Mask::Causal;
-        let packers = Packers::new(maps.unwrap_or_default(), len, causal)?;
-        let tokens = Tensor::from_slice(&text.ids, (1, len), &Device::Cpu)?;
-        let segments = text.segments.as_ref().map(|ids| Tensor::from_slice(ids, (1, len), &Device::Cpu));
-        let segments = segments.transpose()?;
-        let watcher = Watcher { survey, model, packers, progress, whole: Scope::default() };
-        let mut observer = Both(watcher, attnlab_hooks::NoHooks);
-        let pass = Pass { segments: segments.as_ref(), ..Pass::new(&tokens) };
-        let last = ops::without_gradients(|| transformer.run(pass, &mut observer))?;
-        let Both(watcher, _) = observer;
-        survey = watcher.survey;
-        packed = watcher.packers.finish()?;
-        if predicts {
+        let mut observer = Both(watcher, Packers::new(maps, model, text)?);
+        let (tokens, last) = pass(model, text, &mut observer)?;
+        let packers;
+        Both(watcher, packers) = observer;
+        packed = packers.finish()?;
+        if transformer.config().predicts_next_token() {
             let of_text = transformer.next_token_losses(&last, &tokens)?.concat();
-            if let Some(twice) = text.repeated {
+            if let Some(Repeat { start, period }) = text.repeated {
                 // The first token of a copy is no more predictable than any.
-                let (first, second) = (twice.first, twice.first + twice.len);
                 let mean = |from: usize| {
-                    let part = of_text.get(from..from + twice.len - 1).unwrap_or_default();
+                    let part = of_text.get(from..from + period - 1).unwrap_or_default();
                     part.iter().sum::<f64>() / part.len().max(1) as f64
                 };
-                copies = Some([mean(first), mean(second)]);
+                copies = Some([mean(start), mean(start + period)]);
             }
             losses.extend(of_text);
         }
@@ -83,8 +70,25 @@ pub(super) fn read(
         [one] => one.ids.clone(),
         _ => Vec::new(),
     };
-    let survey = survey.finish();
+    let survey = watcher.survey.finish();
     Ok(Reading { label: label.to_owned(), ids, texts: texts.len(), loss, copies, survey, maps: packed })
+}
+
+/// The maps of these heads of a text, and nothing else.
+pub(super) fn maps(model: &Model, text: &Text, heads: &[(usize, usize)]) -> Result<Vec<Map>> {
+    let mut packers = Packers::new(heads, model, text)?;
+    pass(model, text, &mut packers)?;
+    packers.finish()
+}
+
+/// The tokens (1, T) of a text and the model's final hidden states of them (1, T, D).
+fn pass<O: Observer>(model: &Model, text: &Text, observer: &mut O) -> Result<(Tensor, Tensor)> {
+    let row = |ids: &Vec<u32>| Tensor::from_slice(ids, (1, ids.len()), &Device::Cpu);
+    let tokens = row(&text.ids)?;
+    let segments = text.segments.as_ref().map(row).transpose()?;
+    let pass = Pass { segments: segments.as_ref(), ..Pass::new(&tokens) };
+    let last = ops::without_gradients(|| model.transformer.run(pass, observer))?;
+    Ok((tokens, last))
 }
 
 /// Up to so many tokens every head's map is put into a page; a longer one's is a megabyte.
@@ -105,7 +109,7 @@ pub(super) fn heads_in(scope: &MapScope, (n_layers, n_heads): (usize, usize)) ->
 pub(super) fn outstanding(survey: &SurveyResult) -> Vec<(usize, usize)> {
     const BY: [&str; 4] = ["first_token", "previous_token", "induction", "duplicate_token"];
     const EACH: usize = 6;
-    let mut all: BTreeMap<(usize, usize), ()> = BTreeMap::new();
+    let mut all = BTreeSet::new();
     for name in BY {
         let mut ranked: Vec<(f64, (usize, usize))> = Vec::new();
         for layer in &survey.layers {
@@ -114,16 +118,15 @@ pub(super) fn outstanding(survey: &SurveyResult) -> Vec<(usize, usize)> {
             ranked.extend(scored);
         }
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-        all.extend(ranked.into_iter().take(EACH).map(|(_, at)| (at, ())));
+        all.extend(ranked.into_iter().take(EACH).map(|(_, at)| at));
     }
-    all.into_keys().collect()
+    all.into_iter().collect()
 }
 
-/// Everything that watches a pass.
+/// The survey, the norms of the values that it weighs with, and the progress.
 struct Watcher<'a> {
     survey: Survey,
     model: &'a Model,
-    packers: Packers,
     progress: &'a Slow,
     whole: Scope,
 }
@@ -148,51 +151,6 @@ impl Observer for Watcher<'_> {
 
     fn watches(&self, layer: usize) -> Option<Box<dyn WatchRows + '_>> {
         self.progress.step();
-        let rows = self.survey.watch(layer);
-        if self.packers.0.keys().any(|&(of, _)| of == layer) {
-            return Some(Box::new((rows, PackerRows { packers: &self.packers, layer })));
-        }
-        Some(Box::new(rows))
-    }
-}
-
-/// A packer for each head whose map is wanted.
-struct Packers(BTreeMap<(usize, usize), Mutex<Packing>>);
-
-/// A map on its way, and the first thing that went wrong.
-type Packing = (MapPacker, Option<InspectError>);
-
-impl Packers {
-    fn new(heads: &[(usize, usize)], tokens: usize, causal: bool) -> Result<Self> {
-        let packer = |&at: &(usize, usize)| -> Result<_> {
-            Ok((at, Mutex::new((MapPacker::new(tokens, causal, Quantity::Weight)?, None))))
-        };
-        Ok(Self(heads.iter().map(packer).collect::<Result<_>>()?))
-    }
-
-    fn finish(self) -> Result<Vec<Map>> {
-        let map = |((layer, head), packer): (_, Mutex<Packing>)| -> Result<Map> {
-            match packer.into_inner().unwrap_or_else(PoisonError::into_inner) {
-                (_, Some(error)) => Err(error.into()),
-                (packer, None) => Ok(Map { layer, head, map: packer.finish()? }),
-            }
-        };
-        self.0.into_iter().map(map).collect()
-    }
-}
-
-/// The rows of one layer, on their way to the packers.
-struct PackerRows<'a> {
-    packers: &'a Packers,
-    layer: usize,
-}
-
-impl WatchRows for PackerRows<'_> {
-    fn row(&self, row: &WatchedRow<'_>) {
-        let Some(packer) = self.packers.0.get(&(self.layer, row.head)) else { return };
-        let mut packer = packer.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = packer.0.row(row.row, row.first, row.weights) {
-            packer.1.get_or_insert(error);
-        }
+        Some(Box::new(self.survey.watch(layer)))
     }
 }

@@ -1,6 +1,6 @@
 //! One sequence, and what is expected of it.
 
-use attnlab_model::{Mask, ModelConfig, Pass, Transformer};
+use attnlab_model::{ModelConfig, Pass, Transformer};
 use candle_core::Tensor;
 
 use super::error::{AnalysisError, Result};
@@ -85,7 +85,7 @@ impl Input {
     /// Positions and the tokens expected there, each of which the model has.
     pub(super) fn targets_of(&self, config: &ModelConfig) -> Result<Vec<(usize, u32)>> {
         let targets = match &self.targets {
-            Targets::Next if config.mask == Mask::Causal && config.n_outputs == config.vocab_size => {
+            Targets::Next if config.predicts_next_token() => {
                 self.tokens.iter().skip(1).copied().enumerate().collect()
             }
             Targets::Next => Vec::new(),

@@ -38,7 +38,7 @@ pub fn value_norms(model: &Transformer, layer: usize, values: &Tensor) -> Result
 
 /// ‖W_O,h·x‖ of each row: (N, K) → (N).
 fn written_norms(model: &Transformer, layer: usize, head: usize, x: &Tensor) -> Result<Tensor> {
-    let o = model.head_weights(layer, head)?.o.to_dtype(x.dtype())?.to_device(x.device())?; // (D, K)
+    let o = model.head_output_weight(layer, head)?.to_dtype(x.dtype())?.to_device(x.device())?; // (D, K)
     let gram = o.t()?.contiguous()?.matmul(&o)?; // (K, K)
     // Rounding may leave a square below 0 where it should be 0.
     Ok((x.matmul(&gram)? * x)?.sum(D::Minus1)?.relu()?.sqrt()?)

@@ -24,8 +24,6 @@ pub(super) const FAMILY: Family = Family {
 
 fn translate(cx: &Context<'_>) -> Result<Blueprint> {
     let c = cx.config;
-    c.refuse_flag("add_cross_attention")?;
-    c.refuse_unless("position_embedding_type", &"absolute".into())?;
     let mut blueprint = body(cx, "bert.")?;
     let activation = Activation::read(c, "hidden_act", "gelu")?;
     let head = PredictionHead {
@@ -54,6 +52,8 @@ pub(super) const PARTS: &[(&str, &str)] = &[
 
 /// An encoder with LayerNorm after each sublayer, learned positions and segments; `prefix` stands before its names.
 pub(super) fn body(cx: &Context<'_>, prefix: &str) -> Result<Blueprint> {
+    cx.config.refuse_flag("add_cross_attention")?;
+    cx.config.refuse_unless("position_embedding_type", &"absolute".into())?;
     let n_layers = cx.layers("num_hidden_layers")?;
     let mut blueprint = embeddings(cx, prefix, n_layers)?;
     for l in 0..n_layers {

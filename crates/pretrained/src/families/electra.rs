@@ -21,8 +21,6 @@ pub(super) const FAMILY: Family = Family {
 
 fn translate(cx: &Context<'_>) -> Result<Blueprint> {
     let c = cx.config;
-    c.refuse_flag("add_cross_attention")?;
-    c.refuse_unless("position_embedding_type", &"absolute".into())?;
     let mut blueprint = bert::body(cx, "electra.")?;
     let width = c.count_or("embedding_size", 128)?;
     if width != blueprint.config.architecture.d_model {

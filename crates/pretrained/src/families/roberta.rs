@@ -20,8 +20,6 @@ pub(super) const FAMILY: Family = Family {
 
 fn translate(cx: &Context<'_>) -> Result<Blueprint> {
     let c = cx.config;
-    c.refuse_flag("add_cross_attention")?;
-    c.refuse_unless("position_embedding_type", &"absolute".into())?;
     let mut blueprint = bert::body(cx, "roberta.")?;
     let pad = c.count_or("pad_token_id", 1)?;
     bert::count_from_padding(&mut blueprint, "roberta.embeddings.position_embeddings.weight", pad);

@@ -30,16 +30,8 @@ const ramp = (kind) => {
   return ramps.get(key);
 };
 const rampAt = (kind, share) => ramp(kind).css[clamp(Math.round(share * 255), 0, 255)];
-// The style sheet's own colours, for canvases.
 let inkCache = {};
-const ink = (name) => inkCache[name] ??= (() => {
-  const probe = make("span");
-  probe.style.color = `var(--${name})`;
-  document.body.append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  return found;
-})();
+const ink = (name) => inkCache[name] ??= colour(name);
 // Heads in the line view: eight that also differ for colour-blind eyes, then hues between them. Numbers stand beside them.
 const HEAD_INKS = {
   light: ["#0072b2", "#d55e00", "#00855f", "#a34a94", "#a87400", "#2b93c9", "#5c6470", "#9c1f45"],

@@ -1,13 +1,4 @@
-// The heads of a model, on canvases. Text reaches the page through textContent or fillText, never as markup.
-"use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
-const $ = (id) => document.getElementById(id);
-const make = (tag, text, className) => {
-  const node = document.createElement(tag);
-  if (text !== undefined) node.textContent = text;
-  if (className) node.className = className;
-  return node;
-};
+// The heads of a model, on canvases.
 const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
 const present = (x) => x !== null && x !== undefined && !Number.isNaN(x);
 

@@ -155,7 +155,7 @@ pub fn html(results: &Results, summary: &Summary) -> Result<String, HtmlError> {
         configs,
         data: json(&data)?,
         style: include_str!("../../assets/report.css"),
-        script: include_str!("../../assets/report.js"),
+        script: concat!(include_str!("../../assets/page.js"), include_str!("../../assets/report.js")),
         maps: &embedded,
         verdict,
     };

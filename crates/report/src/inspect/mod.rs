@@ -3,6 +3,7 @@
 //! ```text
 //! page        what the page shows, as plain data
 //! pack        one map, row by row → bytes; long maps are pooled on the way
+//! packed      those bytes: how they are laid out, and back to numbers
 //! top         the exact largest keys of each row
 //! curve       distance, sink and mass curves of a head
 //! label       a token's text as a label
@@ -18,6 +19,7 @@ mod error;
 mod font;
 mod label;
 mod pack;
+mod packed;
 mod page;
 mod palette;
 mod picture;
@@ -29,6 +31,7 @@ mod write;
 pub use curve::{CurveInfo, Profile, Thin};
 pub use error::InspectError;
 pub use label::token_label;
-pub use pack::{MOST_CELLS, MapPacker, PackedMap, Quantity, THUMBNAIL, TOP_POOLED, TOP_WHOLE, Unpacked};
+pub use pack::{MOST_CELLS, MapPacker, THUMBNAIL, TOP_POOLED, TOP_WHOLE};
+pub use packed::{PackedMap, Quantity, Unpacked};
 pub use page::{Map, Model, Page, Reading, Statistic};
 pub use picture::{map_png, map_svg, survey_png, survey_svg};

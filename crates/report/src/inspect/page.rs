@@ -2,7 +2,7 @@
 
 use super::curve::{CurveInfo, Profile};
 use super::error::{InspectError, Result};
-use super::pack::PackedMap;
+use super::packed::PackedMap;
 
 /// Everything one page shows. Write it with [`Page::write`].
 ///

@@ -5,7 +5,7 @@
 
 use super::error::{InspectError, Result};
 use super::label::token_label;
-use super::pack::{PackedMap, Quantity};
+use super::packed::{PackedMap, Quantity};
 use super::page::Page;
 use super::palette::{BLANK, INK, LINE, Rgb, SOFT, ramp};
 use super::scene::{Anchor, Scene, Shape};

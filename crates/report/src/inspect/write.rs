@@ -15,7 +15,8 @@ use serde::Serialize;
 use super::curve::{Thin, groups, thinned};
 use super::error::Result;
 use super::label::token_label;
-use super::pack::{Quantity, THUMBNAIL};
+use super::pack::THUMBNAIL;
+use super::packed::Quantity;
 use super::page::{Map, Page, Reading};
 use crate::html::json;
 use crate::html::maps::base64;
@@ -30,7 +31,8 @@ struct Shell<'a> {
 }
 
 /// The scripts, in the order they run: each a file about one idea, all in one scope.
-const SCRIPTS: [&str; 12] = [
+const SCRIPTS: [&str; 13] = [
+    include_str!("../../assets/page.js"),
     include_str!("../../assets/inspect/core.js"),
     include_str!("../../assets/inspect/colour.js"),
     include_str!("../../assets/inspect/store.js"),

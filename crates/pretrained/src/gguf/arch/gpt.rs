@@ -134,18 +134,21 @@ pub(super) const GPT_NEOX: Arch = Arch {
     },
 };
 
+/// Falcon's tensors, which BLOOM has too.
+const FALCON_NAMES: &[Row] = &[
+    ("token_embd", "transformer.word_embeddings", Same),
+    ("output_norm", "transformer.ln_f", Same),
+    ("output", "lm_head", Same),
+    ("attn_norm", "transformer.h.{}.input_layernorm", Same),
+    ("attn_qkv", "transformer.h.{}.self_attention.query_key_value", Apart),
+    ("attn_output", "transformer.h.{}.self_attention.dense", Same),
+    ("ffn_up", "transformer.h.{}.mlp.dense_h_to_4h", Same),
+    ("ffn_down", "transformer.h.{}.mlp.dense_4h_to_h", Same),
+];
+
 pub(super) const FALCON: Arch = Arch {
     name: "falcon",
-    tensors: &[&[
-        ("token_embd", "transformer.word_embeddings", Same),
-        ("output_norm", "transformer.ln_f", Same),
-        ("output", "lm_head", Same),
-        ("attn_norm", "transformer.h.{}.input_layernorm", Same),
-        ("attn_qkv", "transformer.h.{}.self_attention.query_key_value", Apart),
-        ("attn_output", "transformer.h.{}.self_attention.dense", Same),
-        ("ffn_up", "transformer.h.{}.mlp.dense_h_to_4h", Same),
-        ("ffn_down", "transformer.h.{}.mlp.dense_4h_to_h", Same),
-    ]],
+    tensors: &[FALCON_NAMES],
     config: |facts| {
         let mut config = facts.decoder("falcon", "FalconForCausalLM")?;
         let kv_heads = facts.kv_heads()?;
@@ -181,18 +184,13 @@ pub(super) const FALCON: Arch = Arch {
 
 pub(super) const BLOOM: Arch = Arch {
     name: "bloom",
-    tensors: &[&[
-        ("token_embd", "transformer.word_embeddings", Same),
-        ("token_embd_norm", "transformer.word_embeddings_layernorm", Same),
-        ("output_norm", "transformer.ln_f", Same),
-        ("output", "lm_head", Same),
-        ("attn_norm", "transformer.h.{}.input_layernorm", Same),
-        ("ffn_norm", "transformer.h.{}.post_attention_layernorm", Same),
-        ("attn_qkv", "transformer.h.{}.self_attention.query_key_value", Apart),
-        ("attn_output", "transformer.h.{}.self_attention.dense", Same),
-        ("ffn_up", "transformer.h.{}.mlp.dense_h_to_4h", Same),
-        ("ffn_down", "transformer.h.{}.mlp.dense_4h_to_h", Same),
-    ]],
+    tensors: &[
+        &[
+            ("token_embd_norm", "transformer.word_embeddings_layernorm", Same),
+            ("ffn_norm", "transformer.h.{}.post_attention_layernorm", Same),
+        ],
+        FALCON_NAMES,
+    ],
     config: |facts| {
         Ok(object(json!({
             "architectures": ["BloomForCausalLM"],
