@@ -58,6 +58,21 @@ pub struct PlannedRun {
     pub position: String,
     /// The run's seed.
     pub seed: u64,
+    /// What the run is there to guard against; none for a run that is a result itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<ControlKind>,
+}
+
+/// A run that is no result but must come out as foretold, or the comparison it belongs to shows nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ControlKind {
+    /// Trained on the labels of other strings of the same length: must stay at chance.
+    ShuffledLabels,
+    /// Only the head is trained, on random features: must not solve what attention has to learn.
+    Frozen,
+    /// Known to solve the task: must do so.
+    Positive,
 }
 
 /// A published result: for the runs of one task and one encoding, the accuracy in each length bin, in percent.
@@ -225,6 +240,15 @@ pub struct BinScore {
     pub accuracy: Accuracy,
     /// The best of the trivial predictors (computed from samples, never nominal).
     pub chance: Accuracy,
+    /// What the model scores if each input's symbols are shuffled and its labels are not; where that makes sense.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permuted: Option<Accuracy>,
+    /// Share of the sequences that were trained on; only within the training lengths.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<f64>,
+    /// What the model scores on the sequences that were not, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Accuracy>,
 }
 
 /// Scores at one length.

@@ -108,6 +108,9 @@ impl Evaluator<'_> {
                 loss: total.loss / total.tally.labels.max(1) as f64,
                 accuracy: accuracy(&total.tally),
                 chance,
+                permuted: None,
+                seen: None,
+                unseen: None,
             });
         }
         curve.sort_by_key(|score| score.length);
@@ -198,7 +201,18 @@ mod tests {
     }
 
     fn bin(from: usize, to: usize, accuracy: Accuracy, chance: Accuracy) -> BinScore {
-        BinScore { from, to, sequences: 64, distinct: 64, loss: 0.1, accuracy, chance }
+        BinScore {
+            from,
+            to,
+            sequences: 64,
+            distinct: 64,
+            loss: 0.1,
+            accuracy,
+            chance,
+            permuted: None,
+            seen: None,
+            unseen: None,
+        }
     }
 
     /// Bins 1–10, 11–20 … of these accuracies, at a chance of one half.

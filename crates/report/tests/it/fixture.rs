@@ -48,6 +48,7 @@ pub fn planned(task: &str, position: &str, seed: u64) -> PlannedRun {
         task: task.to_owned(),
         position: position.to_owned(),
         seed,
+        control: None,
     }
 }
 
@@ -176,6 +177,9 @@ pub fn write_run(dir: &Path, run: &PlannedRun, fate: Fate, chance: f64) {
                 exact: inside.iter().map(|a| a.exact).sum::<f64>() / n,
             },
             chance: trivial,
+            permuted: None,
+            seen: None,
+            unseen: None,
         }
     });
     let outcome = match fate {

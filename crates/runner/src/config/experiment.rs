@@ -316,6 +316,7 @@ fn listed(runs: &[RunConfig], planned: &[Planned<'_>], resolver: &mut Resolver<'
             task,
             position,
             seed: run.seed,
+            control: None,
         })
         .collect()
 }
