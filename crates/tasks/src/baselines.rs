@@ -233,7 +233,8 @@ mod tests {
 
     #[test]
     fn a_set_counts_as_one_class() {
-        let problem = ProblemConfig::Dyck(dyck::Config { brackets: 1, max_depth: Some(1) });
+        let problem =
+            ProblemConfig::Dyck(dyck::Config { brackets: 1, max_depth: Some(1), ..dyck::Config::default() });
         // ()() : after ( only ), after ) only (.
         let found = compute(problem, Protocol::Prefix, 4);
         assert_eq!(found.by_position, Score { token: 1.0, exact: 1.0 });

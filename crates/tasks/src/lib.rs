@@ -15,6 +15,8 @@
 mod baselines;
 mod batch;
 mod error;
+mod expression;
+mod nesting;
 mod posed;
 mod problem;
 pub mod problems;
@@ -27,6 +29,7 @@ mod task;
 pub use baselines::{Baselines, Score, baselines};
 pub use batch::{Batch, IGNORE, Labels};
 pub use error::TaskError;
+pub use nesting::Law;
 pub use posed::Posed;
 pub use problem::{PrefixLabels, Problem, Symbol};
 pub use problems::{ProblemConfig, registry};
