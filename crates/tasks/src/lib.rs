@@ -15,6 +15,7 @@
 mod baselines;
 mod batch;
 mod error;
+mod examples;
 mod expression;
 mod nesting;
 mod posed;
@@ -29,6 +30,7 @@ mod task;
 pub use baselines::{Baselines, Score, baselines};
 pub use batch::{Batch, IGNORE, Labels};
 pub use error::TaskError;
+pub use examples::{Example, examples};
 pub use nesting::Law;
 pub use posed::Posed;
 pub use problem::{PrefixLabels, Problem, Symbol};
