@@ -49,6 +49,13 @@ pub trait Problem: Send + Sync {
         1
     }
 
+    /// Whether the first m symbols of a random string of any length n > m are distributed as a random string of length
+    /// m is, so that one pass over long strings scores every prefix length. Every m up to n then has to be admitted, or
+    /// the labels of its prefixes to mean the same.
+    fn prefixes_alike(&self) -> bool {
+        false
+    }
+
     /// A random string of an admitted length.
     fn sample(&self, length: usize, rng: &mut Rng) -> Vec<Symbol>;
 

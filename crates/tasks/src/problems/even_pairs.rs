@@ -46,6 +46,10 @@ impl Problem for EvenPairs {
         vec!["even".into(), "odd".into()]
     }
 
+    fn prefixes_alike(&self) -> bool {
+        true
+    }
+
     fn sample(&self, length: usize, rng: &mut Rng) -> Vec<Symbol> {
         bits(length, rng)
     }

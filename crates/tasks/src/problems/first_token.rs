@@ -45,6 +45,10 @@ impl Problem for FirstToken {
         binary()
     }
 
+    fn prefixes_alike(&self) -> bool {
+        true
+    }
+
     fn sample(&self, length: usize, rng: &mut Rng) -> Vec<Symbol> {
         bits(length, rng)
     }

@@ -58,6 +58,10 @@ impl Problem for PositionMod {
         numerals(self.period)
     }
 
+    fn prefixes_alike(&self) -> bool {
+        true
+    }
+
     fn sample(&self, length: usize, _rng: &mut Rng) -> Vec<Symbol> {
         vec![0; length]
     }
