@@ -8,9 +8,12 @@
 
 mod error;
 mod memo;
+mod pairs;
 mod places;
 mod position;
 mod registry;
+#[cfg(test)]
+mod testing;
 
 pub use error::{ConfigError, PositionError, Result};
 pub use places::Places;
@@ -21,8 +24,13 @@ registry::registry! {
     none => None,
     learned => Learned,
     sinusoidal => Sinusoidal,
+    scaled => Scaled,
+    periodic => Periodic,
     rope => Rope,
     alibi => Alibi,
+    hard_alibi => HardAlibi,
     t5 => T5,
+    kerple => Kerple,
+    fire => Fire,
     disentangled => Disentangled,
 }
