@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{ConfigError, Result};
 use crate::pairs::{Pairs, by_head, pick};
 use crate::places::Places;
-use crate::position::Position;
+use crate::position::{Content, Position};
 use crate::registry::{Encoding, Enters, Info, Shape};
 
 /// Options of disentangled attention.
@@ -190,8 +190,7 @@ impl Disentangled {
 impl Position for Disentangled {
     fn content_bias(
         &self,
-        q: &Tensor,
-        k: &Tensor,
+        Content { q, k, .. }: &Content<'_>,
         (queries, keys): (&Places, &Places),
     ) -> Result<Option<Tensor>> {
         let pairs = Pairs::new(queries, keys)?;
