@@ -79,6 +79,10 @@ impl Encoding for Config {
         self.width.saturating_mul(shape.n_heads.saturating_add(2)).saturating_add(2)
     }
 
+    fn per_layer(&self) -> bool {
+        true
+    }
+
     fn build(&self, shape: &Shape, vb: VarBuilder) -> Result<Box<dyn Position>> {
         // PyTorch's uniform distribution for linear layers, whose bound is 1/√(inputs).
         let within = |inputs: usize| {

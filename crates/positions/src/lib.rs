@@ -33,5 +33,9 @@ registry::registry! {
     t5 => T5,
     kerple => Kerple,
     fire => Fire,
+    shaw => Shaw,
+    transformer_xl => TransformerXl,
     disentangled => Disentangled,
+    cope => Cope,
+    path => Path,
 }

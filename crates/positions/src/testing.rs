@@ -48,3 +48,8 @@ pub(crate) fn bias_at(bias: &Bias, row: usize, h: usize, i: usize, j: usize) -> 
         }
     }
 }
+
+/// Every index of four dimensions.
+pub(crate) fn grid([a, b, c, d]: [usize; 4]) -> impl Iterator<Item = (usize, usize, usize, usize)> {
+    (0..a * b * c * d).map(move |n| (n / (b * c * d), n / (c * d) % b, n / d % c, n % d))
+}
