@@ -13,7 +13,7 @@ use candle_core::{DType, Device, Tensor, Var};
 const SHAPE: Shape = Shape { d_model: 16, n_heads: 2, head_dim: 8, max_len: 64, causal: true };
 
 /// `kind = "rope"` and other keys, as a user writes them, into the externally tagged form.
-fn config(table: &str) -> Result<PositionConfig, toml::de::Error> {
+pub(crate) fn config(table: &str) -> Result<PositionConfig, toml::de::Error> {
     let mut table: toml::Table = toml::from_str(table).unwrap();
     let kind = table.remove("kind").unwrap().as_str().unwrap().to_owned();
     let mut tagged = toml::Table::new();
