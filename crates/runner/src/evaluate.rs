@@ -120,7 +120,8 @@ impl Evaluator<'_> {
     fn score(&self, length: usize, rows: usize, purpose: &str) -> Result<Scored> {
         let mut rng = self.streams.rng(purpose, length as u64);
         let batch = self.task.batch(Split::Test, rows, length, &mut rng)?;
-        let (loss, said) = judge(self.model, &batch, self.set_loss, self.device)?;
+        let mut rng = self.streams.rng("evaluation places", length as u64);
+        let (loss, said) = judge(self.model, &batch, self.set_loss, self.device, &mut rng)?;
         let mut tally = Tally::default();
         tally.add(&batch, &said)?;
         let distinct = batch.tokens.chunks(batch.len.max(1)).collect::<HashSet<_>>().len();

@@ -2,8 +2,8 @@
 
 use attnlab_hooks::{NoHooks, Observer};
 use attnlab_model::{Dropout, Transformer};
-use attnlab_ops as ops;
-use attnlab_positions::Places;
+use attnlab_ops::{self as ops, Rng};
+use attnlab_positions::{Places, Sequences};
 use attnlab_tasks::{Batch, IGNORE, Labels};
 use candle_core::{DType, Device, Tensor};
 
@@ -120,19 +120,21 @@ impl Feed {
 }
 
 /// Loss summed over the labels, and what the model says at every position, of all rows of a batch, a
-/// micro-batch at a time.
+/// micro-batch at a time. `rng` is for an encoding that draws positions in evaluation too.
 pub(crate) fn judge(
     model: &Transformer,
     batch: &Batch,
     set_loss: SetLoss,
     device: &Device,
+    rng: &mut Rng,
 ) -> Result<(f64, Vec<u32>)> {
     let rows_at_once = micro_batch_rows(model.config(), batch.len);
-    let places = Places::range(0, batch.len);
+    let places = model.position().places(&sequences(batch), rng);
     let (mut loss, mut said) = (0.0, Vec::new());
     for start in (0..batch.rows).step_by(rows_at_once) {
         let feed = Feed::new(batch, start, rows_at_once.min(batch.rows - start), device)?;
         let (loss_of_rows, said_of_rows) = ops::without_gradients(|| -> Result<_> {
+            let places = places.slice_rows(start, rows_at_once);
             let logits = feed.logits(model, &places, None, &mut NoHooks)?;
             Ok((feed.loss(&logits, set_loss)?, feed.predictions(&logits)?))
         })?;
@@ -140,6 +142,11 @@ pub(crate) fn judge(
         said.extend(said_of_rows);
     }
     Ok((loss, said))
+}
+
+/// What an encoding may know of a batch.
+pub(crate) fn sequences(batch: &Batch) -> Sequences<'_> {
+    Sequences { tokens: &batch.tokens, rows: batch.rows, len: batch.len }
 }
 
 fn indices(labelled: impl Iterator<Item = bool>) -> Vec<u32> {

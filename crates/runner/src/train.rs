@@ -15,6 +15,7 @@ use crate::config::RunConfig;
 use crate::durable;
 use crate::error::{Result, RunError};
 use crate::evaluate::{self, BaselineCache, Evaluator};
+use crate::feed::sequences;
 use crate::look::Looker;
 use crate::progress::{Event, Progress};
 use crate::provenance;
@@ -250,7 +251,7 @@ impl<'a> Trainer<'a> {
         let length = self.lengths[rng.random_range(0..self.lengths.len())];
         let batch = self.task.batch(Split::Train, train.batch_size, length, &mut rng)?;
         let mut rng: Rng = self.streams.rng("places", index);
-        let places = self.model.position().training_places(batch.rows, batch.len, &mut rng);
+        let places = self.model.position().training_places(&sequences(&batch), &mut rng);
         let step = TrainingStep {
             model: &self.model,
             parameters: &self.parameters,

@@ -60,6 +60,12 @@ fn position(kind: &str) -> PositionConfig {
     serde_json::from_str(&format!(r#"{{"{kind}":{{}}}}"#)).unwrap()
 }
 
+/// The masks that an encoding can do with: some count from a key up to the query.
+fn masks(position: &PositionConfig) -> Vec<Mask> {
+    let possible = |mask: &Mask| config(small(), position.clone(), *mask).validate().is_ok();
+    [Mask::Causal, Mask::Bidirectional].into_iter().filter(possible).collect()
+}
+
 fn bits(t: &Tensor) -> Vec<u32> {
     t.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
 }
