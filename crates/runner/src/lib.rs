@@ -13,6 +13,7 @@ pub mod bench;
 pub mod config;
 
 mod checkpoint;
+mod draw;
 mod durable;
 mod error;
 mod evaluate;

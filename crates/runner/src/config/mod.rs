@@ -60,4 +60,4 @@ pub use experiment::Experiment;
 pub use lengths::{LONGEST, Lengths};
 pub use run::RunConfig;
 pub use source::{ConfigError, Place, Problem};
-pub use train::{SetLoss, TrainConfig};
+pub use train::{Curriculum, SetLoss, Share, TrainConfig};
