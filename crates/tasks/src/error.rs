@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::Protocol;
+use crate::{Labelling, Protocol};
 
 /// An error of building, sampling or scoring a task.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,17 @@ pub enum TaskError {
         length: usize,
         /// The lengths there are.
         expected: String,
+    },
+    /// A text asked for the labels of a control.
+    #[error(
+        "{task}: a text has no {found} labels, because every token is the label of the one before it; \
+         ask for true ones"
+    )]
+    Labelling {
+        /// The task's label.
+        task: String,
+        /// What was asked for.
+        found: Labelling,
     },
     /// A problem breaks a promise of its own (a bug in the problem).
     #[error("{task}: the problem {how}; this is a bug of the problem, whose tests should compare the two")]

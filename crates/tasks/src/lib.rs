@@ -34,7 +34,7 @@ pub use protocol::Protocol;
 pub use registry::{Class, Info, TaskConfig};
 pub use sampling::Ones;
 pub use tally::Tally;
-pub use task::{Split, Task};
+pub use task::{Labelling, Split, Task};
 
 /// The generator every sampler takes: portable, seedable and addressable by stream.
 pub type Rng = rand_chacha::ChaCha8Rng;

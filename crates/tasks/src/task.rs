@@ -15,7 +15,32 @@ pub enum Split {
     Test,
 }
 
-/// A source of batches with the right labels.
+/// Whose labels a batch carries: the string's own, or those of a control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Labelling {
+    /// Its own.
+    True,
+    /// Those of another string of the same length, drawn independently, as is the answer that is fed under the protocol
+    /// language: nothing can be learned from such a batch but the distribution of labels, and of answers within
+    /// themselves.
+    Shuffled,
+    /// Its own, while the symbols shown are shuffled within the string (under the protocol language the answer fed
+    /// stays): a model that reads the order of its input does worse than on true batches, a bag of symbols as well.
+    Permuted,
+}
+
+impl std::fmt::Display for Labelling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Labelling::True => "true",
+            Labelling::Shuffled => "shuffled",
+            Labelling::Permuted => "permuted",
+        })
+    }
+}
+
+/// A source of batches.
 pub trait Task: Send + Sync {
     /// The precise name with its variant, such as `parity (ones uniform)` or `copy (unique)`.
     fn label(&self) -> String;
@@ -52,8 +77,27 @@ pub trait Task: Send + Sync {
     /// Number of tokens of a sequence of this problem length (for the model's longest position); saturates.
     fn token_len(&self, length: usize) -> usize;
 
-    /// `rows` sequences of one problem length. A length that is not admitted is an error.
-    fn batch(&self, split: Split, rows: usize, length: usize, rng: &mut Rng) -> Result<Batch, TaskError>;
+    /// Whether the first m symbols of longer sequences are distributed and labelled as sequences of problem length m, so
+    /// that one pass over the longest scores every length: [`crate::Problem::prefixes_alike`], under the protocol prefix.
+    fn prefixes_alike(&self) -> bool {
+        false
+    }
+
+    /// `rows` sequences of one problem length with their own labels. A length that is not admitted is an error.
+    fn batch(&self, split: Split, rows: usize, length: usize, rng: &mut Rng) -> Result<Batch, TaskError> {
+        self.batch_as(split, rows, length, Labelling::True, rng)
+    }
+
+    /// `rows` sequences of one problem length, labelled truly or for a control; the shape is the same. A length that is
+    /// not admitted is an error, and so is a control that the task has not: a text has none.
+    fn batch_as(
+        &self,
+        split: Split,
+        rows: usize,
+        length: usize,
+        labelling: Labelling,
+        rng: &mut Rng,
+    ) -> Result<Batch, TaskError>;
 
     /// Token ids of a prompt: printed names separated by spaces, for a text the text itself. Adds no special token.
     fn encode(&self, prompt: &str) -> Result<Vec<u32>, TaskError> {

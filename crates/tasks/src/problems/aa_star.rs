@@ -73,6 +73,10 @@ impl Problem for AaStar {
         let inside = |length: usize| Symbol::from(length.is_multiple_of(period));
         Some(PrefixLabels::Classes((1..=x.len()).map(inside).collect()))
     }
+
+    fn prefixes_alike(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

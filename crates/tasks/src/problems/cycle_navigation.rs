@@ -81,6 +81,10 @@ impl Problem for CycleNavigation {
         });
         Some(PrefixLabels::Classes(walk.collect()))
     }
+
+    fn prefixes_alike(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

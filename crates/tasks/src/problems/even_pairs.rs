@@ -58,6 +58,10 @@ impl Problem for EvenPairs {
         let first = x.first()?;
         Some(PrefixLabels::Classes(x.iter().map(|last| first ^ last).collect()))
     }
+
+    fn prefixes_alike(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

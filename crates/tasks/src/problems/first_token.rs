@@ -57,6 +57,10 @@ impl Problem for FirstToken {
         let first = x.first()?;
         Some(PrefixLabels::Classes(vec![*first; x.len()]))
     }
+
+    fn prefixes_alike(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

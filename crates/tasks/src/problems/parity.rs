@@ -73,6 +73,10 @@ impl Problem for Parity {
         });
         Some(PrefixLabels::Classes(running.collect()))
     }
+
+    fn prefixes_alike(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -66,6 +66,10 @@ impl Problem for PositionMod {
         let period = self.period as usize;
         Some(PrefixLabels::Classes((0..x.len()).map(|i| (i % period) as Symbol).collect()))
     }
+
+    fn prefixes_alike(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokenizers::Tokenizer;
 
 use crate::registry::{Class, Info, Kind, Setting};
-use crate::{Batch, Labels, Protocol, Rng, Split, Task, TaskError};
+use crate::{Batch, Labelling, Labels, Protocol, Rng, Split, Task, TaskError};
 
 /// Options of `text`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -197,7 +197,17 @@ impl Task for Text {
         length
     }
 
-    fn batch(&self, split: Split, rows: usize, length: usize, rng: &mut Rng) -> Result<Batch, TaskError> {
+    fn batch_as(
+        &self,
+        split: Split,
+        rows: usize,
+        length: usize,
+        labelling: Labelling,
+        rng: &mut Rng,
+    ) -> Result<Batch, TaskError> {
+        if labelling != Labelling::True {
+            return Err(TaskError::Labelling { task: self.label(), found: labelling });
+        }
         if !self.admits(length) {
             let max = self.max_length().unwrap_or(0);
             let expected = format!("1 to {max}, what both parts of the file hold");

@@ -1,9 +1,10 @@
 //! What holds for every entry of the registry.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use attnlab_tasks::{
-    Batch, IGNORE, Info, Labels, Protocol, Rng, Split, Tally, Task, TaskConfig, TaskError, registry,
+    Batch, Class, IGNORE, Info, Labelling, Labels, Protocol, Rng, Split, Tally, Task, TaskConfig, TaskError,
+    registry,
 };
 use rand_chacha::rand_core::SeedableRng;
 
@@ -38,6 +39,14 @@ fn every_task() -> Vec<(&'static Info, Box<dyn Task>)> {
         }
     }
     tasks
+}
+
+/// How many predictions a batch takes.
+fn predictions(batch: &Batch) -> usize {
+    match &batch.labels {
+        Labels::Classes(classes) => classes.len(),
+        Labels::Sets { values, .. } => values.len(),
+    }
 }
 
 fn batch(task: &dyn Task, length: usize, seed: u64) -> Batch {
@@ -131,8 +140,9 @@ fn every_batch_has_its_shape_and_its_tokens_and_labels_in_range() {
                     assert!(values.iter().chain(mask).all(|v| *v == 0.0 || *v == 1.0), "{what}");
                 }
             }
-            let per_row = batch.labelled() / 5;
-            assert!(per_row >= 1 && per_row * 5 == batch.labelled(), "{what}");
+            for row in batch.right(&vec![0; predictions(&batch)]).unwrap().chunks(batch.len) {
+                assert!(row.iter().any(Option::is_some), "{what}: a row without a label");
+            }
         }
     }
 }
@@ -172,9 +182,9 @@ fn a_seed_gives_the_same_batch_and_another_seed_another() {
     for (info, task) in every_task() {
         let first = batch(task.as_ref(), 40, 3);
         assert_eq!(first, batch(task.as_ref(), 40, 3), "{}", info.kind);
-        // One string of each length exists of the unary languages.
-        let unary = ["aa_star", "position_mod"].contains(&info.kind);
-        assert_eq!(first == batch(task.as_ref(), 40, 4), unary, "{}", info.kind);
+        // Of some languages there is one string of each length: then all rows are the same.
+        let single = first.tokens.chunks(first.len).all(|row| *row == first.tokens[..first.len]);
+        assert_eq!(first == batch(task.as_ref(), 40, 4), single, "{}", info.kind);
     }
 }
 
@@ -202,4 +212,69 @@ fn a_batch_of_no_rows_is_empty() {
         assert!(empty.tokens.is_empty());
         assert_eq!(empty.labelled(), 0);
     }
+}
+
+#[test]
+fn every_control_has_the_shape_of_the_true_batch_and_a_text_has_none() {
+    for (info, task) in every_task() {
+        for labelling in [Labelling::Shuffled, Labelling::Permuted] {
+            let mut rng = Rng::seed_from_u64(5);
+            let control = task.batch_as(Split::Train, 5, 16, labelling, &mut rng);
+            if info.class == Class::Text {
+                let error = control.unwrap_err().to_string();
+                assert!(error.contains(&format!("no {labelling} labels")), "{error}");
+                continue;
+            }
+            let (control, own) = (control.unwrap(), batch(task.as_ref(), 16, 5));
+            assert_eq!((control.rows, control.len), (own.rows, own.len), "{}", info.kind);
+            assert_eq!(control.tokens.len(), own.tokens.len(), "{}", info.kind);
+            assert_eq!(predictions(&control), predictions(&own), "{}", info.kind);
+        }
+    }
+}
+
+/// What the first `length` symbols of 4000 sequences of length `drawn` are and are labelled with, and how often.
+fn starts(task: &dyn Task, drawn: usize, length: usize, seed: u64) -> BTreeMap<Vec<u32>, f64> {
+    let batch = task.batch(Split::Train, 4000, drawn, &mut Rng::seed_from_u64(seed)).unwrap();
+    let end = batch.len - drawn + length;
+    let (classes, width) = match &batch.labels {
+        Labels::Classes(classes) => (classes.clone(), 1),
+        Labels::Sets { classes, values, .. } => (values.iter().map(|v| *v as u32).collect(), *classes),
+    };
+    let mut counts = BTreeMap::new();
+    for (tokens, classes) in batch.tokens.chunks(batch.len).zip(classes.chunks(batch.len * width)) {
+        *counts.entry([&tokens[..end], &classes[..end * width]].concat()).or_insert(0.0) += 1.0;
+    }
+    counts
+}
+
+/// Whether two samples of equal size are of one distribution: under it (a − b)² / (a + b) is 1 on average for every
+/// value, however rare, and the sum over k values leaves k + 5√2k less than once in a thousand times.
+fn alike(a: &BTreeMap<Vec<u32>, f64>, b: &BTreeMap<Vec<u32>, f64>) -> bool {
+    let values: BTreeSet<_> = a.keys().chain(b.keys()).collect();
+    let term = |value: &&Vec<u32>| {
+        let [a, b] = [a, b].map(|sample| sample.get(*value).copied().unwrap_or(0.0));
+        (a - b).powi(2) / (a + b)
+    };
+    let k = values.len() as f64;
+    values.iter().map(term).sum::<f64>() < k + 5.0 * (2.0 * k).sqrt()
+}
+
+#[test]
+fn prefixes_said_to_be_alike_are_distributed_and_labelled_as_whole_strings() {
+    let mut kinds = HashSet::new();
+    for (info, task) in every_task().iter().filter(|(_, task)| task.prefixes_alike()) {
+        kinds.insert(info.kind);
+        for (long, short) in [(2, 1), (4, 3), (12, 3), (9, 8)] {
+            if task.admits(long) && task.admits(short) {
+                let whole = starts(task.as_ref(), short, short, 6);
+                let cut = starts(task.as_ref(), long, short, 7);
+                assert!(alike(&whole, &cut), "{}: {short} of {long}", task.label());
+            }
+        }
+    }
+    assert!(kinds.contains("parity") && !kinds.contains("dyck"), "{kinds:?}");
+    // The measure tells: a string without ties has prefixes with ties.
+    let majority = every_task().into_iter().find(|(info, _)| info.kind == "majority").unwrap().1;
+    assert!(!alike(&starts(majority.as_ref(), 2, 2, 6), &starts(majority.as_ref(), 3, 2, 7)));
 }
