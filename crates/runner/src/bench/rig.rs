@@ -8,7 +8,7 @@ use candle_core::{DType, Device};
 use super::size::Size;
 use crate::config::SetLoss;
 use crate::error::Result;
-use crate::step::{StepMemory, TrainingStep};
+use crate::step::{Learns, StepMemory, TrainingStep};
 
 /// Everything that a step needs, in memory: forward, backward, and AdamW 1e-3 with weight decay 0.01 on everything.
 pub(super) struct Rig {
@@ -46,6 +46,7 @@ impl Rig {
             parameters: &self.parameters,
             streams: self.streams,
             set_loss: SetLoss::CrossEntropy,
+            learns: Learns::Everything,
             threads: self.threads,
             device: &Device::Cpu,
             memory: &self.memory,

@@ -12,8 +12,10 @@ use super::kind::spelled_out;
 use super::source::Sources;
 use super::tree::{Node, Tree, assign, in_order, parse_value};
 
-/// The tables of a run.
-pub(crate) const SECTIONS: [&str; 5] = ["task", "model", "position", "train", "eval"];
+/// The tables of a run, and that of its controls.
+pub(crate) const SECTIONS: [&str; 6] = ["task", "model", "position", "train", "eval", CONTROLS];
+/// The table of runs that are planned beside.
+pub(crate) const CONTROLS: &str = "controls";
 /// The tables that name their kind.
 pub(crate) const KIND_SECTIONS: [&str; 2] = ["task", "position"];
 
