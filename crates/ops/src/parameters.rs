@@ -43,7 +43,8 @@ impl Parameters {
 
     /// Those whose name `keep` accepts, shared and not copied: what a step changes if not everything.
     pub fn only(&self, keep: impl Fn(&str) -> bool) -> Self {
-        let vars = self.lock().iter().filter(|(name, _)| keep(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
+        let vars =
+            self.lock().iter().filter(|(name, _)| keep(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
         Self(Arc::new(Mutex::new(vars)))
     }
 

@@ -110,8 +110,7 @@ impl Evaluator<'_> {
         };
         let mut scores = Scores { bins: Vec::new(), curve: Vec::new(), strings: Vec::new() };
         for (i, (bin, range)) in scored.into_iter().zip(&config.bins).enumerate() {
-            let permuted =
-                if i == 0 { self.permuted(&lengths[0], config.samples)? } else { None };
+            let permuted = if i == 0 { self.permuted(&lengths[0], config.samples)? } else { None };
             scores.bins.push(self.summed(&bin, *range, permuted, baselines, &mut scores.curve)?);
             if i == 0 && self.task.has_answer() {
                 scores.strings = bin.strings;

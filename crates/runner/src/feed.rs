@@ -133,7 +133,10 @@ impl Feed {
         let (losses, positions): (Vec<f64>, _) = match &self.targets {
             Targets::Classes { positions, classes } => {
                 let classes = classes.to_vec1::<u32>()?;
-                (logits.iter().zip(classes).map(|(z, class)| surprisal(z, class as usize)).collect(), positions)
+                (
+                    logits.iter().zip(classes).map(|(z, class)| surprisal(z, class as usize)).collect(),
+                    positions,
+                )
             }
             Targets::Sets { positions, values } => {
                 let values = values.to_dtype(DType::F64)?.to_vec2::<f64>()?;

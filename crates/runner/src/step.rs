@@ -347,6 +347,98 @@ mod tests {
         }
     }
 
+    fn batch(rows: usize, len: usize, index: u64) -> Batch {
+        let mut rng = Streams::new(4).rng("batch", index);
+        let mut draw = || (0..rows * len).map(|_| rng.random_range(0..7)).collect::<Vec<u32>>();
+        Batch { rows, len, tokens: draw(), labels: Labels::Classes(draw()) }
+    }
+
+    /// A model of 7 tokens with what it learns.
+    fn model(learns: Learns) -> (Transformer, Parameters) {
+        let config = ModelConfig {
+            vocab_size: 7,
+            n_outputs: 7,
+            max_len: 24,
+            mask: Mask::Causal,
+            position: toml::from_str::<PositionConfig>("sinusoidal = {}").unwrap(),
+            architecture: Architecture { tie_embeddings: false, ..small(Norm::Layer, Mlp::Gelu) },
+            details: Details::default(),
+        };
+        let parameters = Parameters::new();
+        let vb = parameters.seeded(Streams::new(4), DType::F32, &Device::Cpu);
+        let model = Transformer::new(&config, vb).unwrap();
+        (model, learns.of(&parameters))
+    }
+
+    /// The loss over batches and the gradient by name.
+    fn gradient(learns: Learns, batches: &[Batch], threads: usize) -> (f64, Vec<(String, Tensor)>) {
+        let (model, parameters) = model(learns);
+        let memory = StepMemory::default();
+        let step = TrainingStep {
+            model: &model,
+            parameters: &parameters,
+            streams: Streams::new(4),
+            set_loss: SetLoss::CrossEntropy,
+            learns,
+            threads,
+            device: &Device::Cpu,
+            memory: &memory,
+        };
+        let places: Vec<Places> = batches.iter().map(|batch| Places::range(0, batch.len)).collect();
+        let groups: Vec<(&Batch, &Places)> = batches.iter().zip(&places).collect();
+        let result = step.run_groups(&groups, 0).unwrap();
+        let names = parameters.vars().into_iter().map(|(name, _)| name);
+        let tensors = result.gradients.tensors().iter().map(|tensor| tensor.copy().unwrap());
+        (result.loss, names.zip(tensors).collect())
+    }
+
+    fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {
+        (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()
+    }
+
+    #[test]
+    fn the_gradient_of_several_lengths_is_that_of_the_mean_over_all_their_labels() {
+        let batches = [batch(6, 3, 0), batch(2, 24, 1), batch(9, 5, 2)];
+        let labels = batches.each_ref().map(|batch| batch.labelled() as f64);
+        let all: f64 = labels.iter().sum();
+        let (loss, together) = gradient(Learns::Everything, &batches, 2);
+        let apart = batches.each_ref().map(|one| gradient(Learns::Everything, std::slice::from_ref(one), 1));
+        let mean: f64 = apart.iter().zip(labels).map(|((loss, _), n)| loss * n / all).sum();
+        assert!((loss - mean).abs() < 1e-6, "{loss} and {mean}");
+        for (i, (name, tensor)) in together.iter().enumerate() {
+            let weighted =
+                apart.iter().zip(labels).map(|((_, tensors), n)| (&tensors[i].1 * (n / all)).unwrap());
+            let mean = weighted.reduce(|a, b| (a + b).unwrap()).unwrap();
+            let difference = largest_difference(tensor, &mean);
+            assert!(difference < 1e-6, "{name}: {difference}");
+        }
+        for threads in [1, 3, 16] {
+            let (other, tensors) = gradient(Learns::Everything, &batches, threads);
+            assert_eq!(other.to_bits(), loss.to_bits(), "{threads} threads");
+            for ((name, a), (_, b)) in tensors.iter().zip(&together) {
+                assert_eq!(largest_difference(a, b), 0.0, "{name}, {threads} threads");
+            }
+        }
+    }
+
+    #[test]
+    fn the_gradient_of_the_head_alone_is_the_heads_part_of_the_whole() {
+        let batches = [batch(6, 3, 0), batch(2, 24, 1)];
+        let (loss, whole) = gradient(Learns::Everything, &batches, 1);
+        let (same, head) = gradient(Learns::Head, &batches, 1);
+        assert!((loss - same).abs() < 1e-9, "{loss} and {same}");
+        let names: Vec<&str> = head.iter().map(|(name, _)| name.as_str()).collect();
+        assert!(!names.is_empty() && names.iter().all(|name| name.starts_with("head.")), "{names:?}");
+        for (name, tensor) in &head {
+            let (_, of_whole) = whole.iter().find(|(other, _)| other == name).unwrap();
+            assert!(largest_difference(tensor, of_whole) < 1e-7, "{name}");
+            assert!(
+                tensor.abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap() > 0.0,
+                "{name} is 0"
+            );
+        }
+    }
+
     #[test]
     fn a_batch_without_rows_is_an_error() {
         let position = toml::from_str::<PositionConfig>("none = {}").unwrap();

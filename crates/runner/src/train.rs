@@ -392,3 +392,6 @@ impl<'a> Trainer<'a> {
         self.resources.progress.tell(&self.id, event);
     }
 }
+
+#[cfg(test)]
+mod tests;

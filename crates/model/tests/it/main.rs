@@ -5,6 +5,7 @@ mod cache;
 mod generate;
 mod gradients;
 mod hooks;
+mod nope;
 mod order;
 mod stages;
 

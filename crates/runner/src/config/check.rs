@@ -141,14 +141,18 @@ impl Findings {
     fn drawn_lengths(&mut self, t: &TrainConfig) {
         if t.batch_size > 0 {
             self.rule((1..=t.batch_size).contains(&t.lengths_per_batch), "train.lengths_per_batch", || {
-                format!("is {}, but should be 1 to the {} sequences of a batch", t.lengths_per_batch, t.batch_size)
+                format!(
+                    "is {}, but should be 1 to the {} sequences of a batch",
+                    t.lengths_per_batch, t.batch_size
+                )
             });
         }
         let [shortest, longest] = t.lengths;
         for (i, share) in t.mixture.iter().enumerate() {
             let keys = |key: &str| vec![format!("train.mixture.{i}.{key}"), "train.mixture".to_string()];
             if !(share.weight > 0.0 && share.weight.is_finite()) {
-                let message = format!("`train.mixture`: a weight is {}, but should be a positive number", share.weight);
+                let message =
+                    format!("`train.mixture`: a weight is {}, but should be a positive number", share.weight);
                 self.0.push(Finding { keys: keys("weight"), message });
             }
             let problem = problem_with(share.lengths).or_else(|| {

@@ -73,7 +73,8 @@ pub(crate) fn controls<'t>(
         match of_sibling(tree, plan, listed, &grid.name, resolver, sources) {
             Ok(controls) => found.extend(controls),
             Err(new) => {
-                let is_new = |p: &Problem| !problems.iter().any(|q| q.place == p.place && q.message == p.message);
+                let is_new =
+                    |p: &Problem| !problems.iter().any(|q| q.place == p.place && q.message == p.message);
                 let new: Vec<Problem> = new.into_iter().filter(is_new).collect();
                 problems.extend(new);
             }
@@ -105,7 +106,11 @@ fn of_sibling<'t>(
         None => return Ok(Vec::new()),
         Some((DeValue::Table(table), _)) => read(table, plan.seed).map_err(say)?,
         Some((other, span)) => {
-            return Err(say((format!("`controls` should be a table, not {}", show(other)), span, Vec::new())));
+            return Err(say((
+                format!("`controls` should be a table, not {}", show(other)),
+                span,
+                Vec::new(),
+            )));
         }
     };
     let mut found = Vec::new();
@@ -178,7 +183,9 @@ fn read<'t>(table: &Tree<'t>, seed: u64) -> Result<(Vec<Control<'t>>, Vec<u64>),
         }
     }
     let seeds = match table.get("seeds") {
-        Some(seeds) => read_seeds("controls.seeds", seeds).map_err(|(message, span)| (message, span, vec![]))?,
+        Some(seeds) => {
+            read_seeds("controls.seeds", seeds).map_err(|(message, span)| (message, span, vec![]))?
+        }
         None => vec![seed],
     };
     let position = match table.get("position") {
@@ -230,8 +237,10 @@ fn positive<'t>(node: &Node<'t>) -> Result<Option<Control<'t>>, Mistake> {
     for (key, value) in in_order(table) {
         let path = split_key(key.get_ref(), &[]).map_err(|message| (message, key.span(), Vec::new()))?;
         if path.first().is_some_and(|first| first == "task" || first == "controls") {
-            let message =
-                format!("`controls.positive` cannot change `{}`: it must solve the task of the others", key.get_ref());
+            let message = format!(
+                "`controls.positive` cannot change `{}`: it must solve the task of the others",
+                key.get_ref()
+            );
             return Err((message, key.span(), Vec::new()));
         }
         changes.extend(flattened(path, key.span(), value.clone()));

@@ -159,7 +159,8 @@ fn refuse_unknown(tree: &Tree<'_>, sources: &Sources) -> Result<(), Vec<Problem>
     if let Some(node) = tree.get("control")
         && let Some(other) = ["grid", "controls"].into_iter().find(|key| tree.contains_key(*key))
     {
-        let message = format!("`control` marks the configuration of a single run, but there is a `{other}` beside it");
+        let message =
+            format!("`control` marks the configuration of a single run, but there is a `{other}` beside it");
         let notes = vec!["runs that are controls are asked for in the table [controls]".to_string()];
         return Err(vec![problem(sources, Some(node.span()), message, notes)]);
     }

@@ -181,7 +181,8 @@ impl<'t> Plan<'t> {
 fn read_axis<'t>(dotted: &str, key: &Key<'t>, values: &[Node<'t>]) -> Result<Axis<'t>, GridError> {
     let path = split_key(dotted, &["seeds", "cases"]).map_err(|message| (message, key.span()))?;
     if path.first().is_some_and(|first| first == CONTROLS) {
-        let message = format!("`{dotted}` cannot be varied; a case of [[grid.cases]] may have controls of its own");
+        let message =
+            format!("`{dotted}` cannot be varied; a case of [[grid.cases]] may have controls of its own");
         return Err((message, key.span()));
     }
     let mut axis = Axis { key: path.join("."), span: key.span(), entries: Vec::new() };
@@ -255,8 +256,7 @@ fn is_of_run(assignment: &Assignment<'_>) -> bool {
 /// Several assignments as people read them, without those of the controls.
 fn shown_together(assignments: &[Assignment<'_>]) -> String {
     let own = assignments.iter().filter(|assignment| is_of_run(assignment));
-    let shown: Vec<String> =
-        own.map(|a| format!("{}={}", a.key(), show(a.value.get_ref()))).collect();
+    let shown: Vec<String> = own.map(|a| format!("{}={}", a.key(), show(a.value.get_ref()))).collect();
     shown.join(", ")
 }
 

@@ -43,6 +43,7 @@ pub(crate) fn outcome(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use attnlab_report::record::Accuracy;
     use attnlab_tasks::TaskConfig;
 
     const SOLVED: f64 = 0.9;

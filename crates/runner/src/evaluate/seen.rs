@@ -95,7 +95,12 @@ impl Sought {
 
 /// Which of `strings` are among the sequences of the first `steps` steps. The answer does not depend on the threads:
 /// they only divide the steps.
-pub(crate) fn trained_on(draw: &Draw<'_>, steps: u64, strings: &[Marked], threads: usize) -> Result<Vec<bool>> {
+pub(crate) fn trained_on(
+    draw: &Draw<'_>,
+    steps: u64,
+    strings: &[Marked],
+    threads: usize,
+) -> Result<Vec<bool>> {
     let sought = Sought::new(strings);
     let next = AtomicU64::new(0);
     let failed = Mutex::new(None);
@@ -126,5 +131,61 @@ pub(crate) fn trained_on(draw: &Draw<'_>, steps: u64, strings: &[Marked], thread
     match failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()) {
         Some(error) => Err(error),
         None => Ok(strings.iter().map(|string| sought.has_met(string.hash)).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::HashSet;
+
+    use attnlab_tasks::{Labelling, Split};
+
+    use super::*;
+    use crate::config::RunConfig;
+
+    #[test]
+    fn what_was_trained_on_is_found_and_nothing_else_on_any_number_of_threads() {
+        for train in ["", "lengths_per_batch = 3\ncurriculum = { from = 6, steps = 20 }"] {
+            let text = format!(
+                "[task]\nkind = \"parity\"\n[position]\nkind = \"none\"\n[train]\nlengths = [1, 12]\nbatch_size = 16\n{train}"
+            );
+            let config = RunConfig::from_toml(&text).unwrap();
+            let task = config.task.build().unwrap();
+            let draw = Draw::new(&config, task.as_ref(), Labelling::True);
+            let mut rng = attnlab_ops::Streams::new(5).rng("strings", 0);
+            let mut strings = Vec::new();
+            let mut rows: Vec<Vec<u32>> = Vec::new();
+            for length in 1..=12 {
+                let batch = task.batch(Split::Test, 20, length, &mut rng).unwrap();
+                for tokens in batch.tokens.chunks(batch.len) {
+                    strings.push(Marked { length, hash: hash(tokens), tally: Tally::default() });
+                    rows.push(tokens.to_vec());
+                }
+            }
+            const STEPS: u64 = 70;
+            let batches = (0..STEPS).flat_map(|step| draw.batches(step).unwrap());
+            let trained: HashSet<Vec<u32>> = batches
+                .flat_map(|b| b.tokens.chunks(b.len).map(<[u32]>::to_vec).collect::<Vec<_>>())
+                .collect();
+            let expected: Vec<bool> = rows.iter().map(|row| trained.contains(row)).collect();
+            let count = expected.iter().filter(|seen| **seen).count();
+            assert!(count > 50 && count < 200, "{count} of 240 tell nothing");
+            for threads in [1, 3] {
+                assert_eq!(trained_on(&draw, STEPS, &strings, threads).unwrap(), expected);
+            }
+            assert_eq!(trained_on(&draw, 0, &strings, 2).unwrap(), [false; 240]);
+        }
+    }
+
+    #[test]
+    fn sequences_that_differ_anywhere_have_different_hashes() {
+        let mut hashes = HashSet::new();
+        for length in 0..=12 {
+            for bits in 0..1_u32 << length {
+                let tokens: Vec<u32> = (0..length).map(|i| bits >> i & 1).collect();
+                assert!(hashes.insert(hash(&tokens)), "{tokens:?}");
+            }
+        }
     }
 }

@@ -3,7 +3,9 @@
 
 use super::*;
 
+mod controls;
 mod grids;
+mod lengths;
 mod messages;
 mod properties;
 mod sizes;
