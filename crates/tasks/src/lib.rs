@@ -15,6 +15,9 @@
 mod baselines;
 mod batch;
 mod error;
+mod examples;
+mod expression;
+mod nesting;
 mod posed;
 mod problem;
 pub mod problems;
@@ -27,6 +30,8 @@ mod task;
 pub use baselines::{Baselines, Score, baselines};
 pub use batch::{Batch, IGNORE, Labels};
 pub use error::TaskError;
+pub use examples::{Example, examples};
+pub use nesting::Law;
 pub use posed::Posed;
 pub use problem::{PrefixLabels, Problem, Symbol};
 pub use problems::{ProblemConfig, registry};

@@ -13,6 +13,12 @@ registry! {
     position_mod => PositionMod,
     cycle_navigation => CycleNavigation,
     dyck => Dyck,
+    which_closes => WhichCloses,
+    bracket_depth => BracketDepth,
+    stack_manipulation => StackManipulation,
+    modular_arithmetic_brackets => ModularArithmeticBrackets,
+    solve_equation => SolveEquation,
+    addition => Addition,
     majority => Majority,
     text => Text,
 }
