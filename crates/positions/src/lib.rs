@@ -9,6 +9,7 @@
 
 mod error;
 mod memo;
+mod over;
 mod places;
 mod position;
 mod registry;
@@ -26,4 +27,10 @@ registry::registry! {
     alibi => Alibi,
     t5 => T5,
     disentangled => Disentangled,
+    randomised => Randomised,
+    pose => Pose,
+    offset => Offset,
+    windowed => Windowed,
+    log_n => LogN,
+    abacus => Abacus,
 }
