@@ -2,7 +2,7 @@
 
 use attnlab_hooks::{Observer, Point, Site, observe};
 use attnlab_ops as ops;
-use attnlab_positions::Position;
+use attnlab_positions::{Part, Position};
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
@@ -97,8 +97,13 @@ impl Block {
         } else {
             Norms { placement: a.norm_placement, norm: Normalise::Nothing, after: None }
         };
+        let shared = &config.position;
         let position = match &own.position {
-            Some(position) => Some(position.build(&config.layer_position_shape(), vb.pp("position"))?),
+            Some(position) => Some((position, Part::Whole)),
+            None => shared.per_layer().then_some((shared, Part::Attention)),
+        };
+        let position = match position {
+            Some((own, part)) => Some(own.build(part, &config.layer_position_shape(), vb.pp("position"))?),
             None => None,
         };
         let attention = Attention::new(layer, config, vb.pp("attn"))?;

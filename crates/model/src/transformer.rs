@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use attnlab_hooks::{Anatomy, NoHooks, Observer, Point, Site, Want, observe};
-use attnlab_ops as ops;
-use attnlab_positions::{Places, Position};
+use attnlab_ops::{self as ops, Streams};
+use attnlab_positions::{Part, Places, Position, Sequences};
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
@@ -81,7 +81,8 @@ impl Transformer {
             0 => None,
             n => Some(vb.pp("segment").get_with_hints((n, shape.d_model), "weight", init)?),
         };
-        let position = config.position.build(&shape, vb.pp("position"))?;
+        let part = if config.position.per_layer() { Part::Embeddings } else { Part::Whole };
+        let position = config.position.build(part, &shape, vb.pp("position"))?;
         let norm = |width, name: &str| Normalise::new(width, a, vb.pp(name));
         let embedding_norm =
             if a.embedding_norm { Some(norm(config.embedding_norm_width(), "embed_norm")?) } else { None };
@@ -119,10 +120,18 @@ impl Transformer {
         self.position.as_ref()
     }
 
-    /// Where tokens (B, T) stand if nobody says it, after `before` tokens.
+    /// Where tokens (B, T) stand if nobody says it, after `before` tokens. An encoding that draws positions draws the
+    /// same ones every time: they are a function of the tokens.
     pub fn places(&self, tokens: &Tensor, before: usize) -> Result<Places> {
+        let (rows, len) = tokens.dims2()?;
         match self.config.details.counting {
-            Counting::All => Ok(Places::range(before, tokens.dim(1)?)),
+            // Kept tokens stand at their indices: a cache is had with no other encoding.
+            Counting::All if before > 0 => Ok(Places::range(before, len)),
+            Counting::All => {
+                let tokens = &tokens.flatten_all()?.to_vec1::<u32>()?;
+                let mut rng = Streams::new(0).rng("places", 0);
+                Ok(self.position.places(&Sequences { tokens, rows, len }, &mut rng))
+            }
             Counting::WithoutPadding { pad } => {
                 let count = |row: Vec<u32>| {
                     let mut last = before as u32;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{ConfigError, Result};
 use crate::places::Places;
-use crate::position::Position;
+use crate::position::{Content, Position};
 use crate::registry::{Encoding, Enters, Info, Shape};
 
 /// Options of disentangled attention.
@@ -194,8 +194,7 @@ impl Disentangled {
 impl Position for Disentangled {
     fn content_bias(
         &self,
-        q: &Tensor,
-        k: &Tensor,
+        Content { q, k, .. }: &Content<'_>,
         (queries, keys): (&Places, &Places),
     ) -> Result<Option<Tensor>> {
         let (rows, tq, tk) = (Places::common_rows(queries, keys)?, queries.len(), keys.len());

@@ -8,12 +8,11 @@
 use attnlab_ops::{self as ops, Rng};
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
-use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ConfigError, PositionError, Result};
 use crate::places::Places;
-use crate::position::Position;
+use crate::position::{Position, Sequences};
 use crate::registry::{Encoding, Enters, Info, Shape};
 
 /// Options of the learned encoding.
@@ -81,6 +80,10 @@ impl Encoding for Config {
         Ok(())
     }
 
+    fn places_tokens(&self) -> bool {
+        self.random_offset
+    }
+
     fn parameter_count(&self, shape: &Shape) -> usize {
         self.table_len(shape).saturating_mul(shape.d_model)
     }
@@ -104,15 +107,13 @@ impl Learned {
 }
 
 impl Position for Learned {
-    fn training_places(&self, batch: usize, len: usize, rng: &mut Rng) -> Places {
+    fn training_places(&self, of: &Sequences<'_>, rng: &mut Rng) -> Places {
+        let (batch, len) = (of.rows, of.len);
         if !self.random_offset || len > self.len() {
             // A sequence longer than the table is refused, with its position named, by `embed`.
             return Places::range(0, len);
         }
-        // Drawn as u32, whose stream is the same on 32- and 64-bit machines.
-        let most = u32::try_from(self.len() - len).unwrap_or(u32::MAX);
-        let starts: Vec<u32> = (0..batch).map(|_| rng.random_range(0..=most)).collect();
-        Places::runs(&starts, len)
+        Places::random_runs(batch, len, self.len(), rng)
     }
 
     fn embed(&self, x: &Tensor, at: &Places) -> Result<Tensor> {
@@ -155,6 +156,11 @@ mod tests {
         (config.build(&SHAPE, vb.pp("position")).unwrap(), parameters)
     }
 
+    /// Sequences whose tokens nobody reads.
+    fn unread(rows: usize, len: usize) -> Sequences<'static> {
+        Sequences { tokens: &[], rows, len }
+    }
+
     fn zeros(b: usize, t: usize) -> Tensor {
         Tensor::zeros((b, t, 4), DType::F64, &Device::Cpu).unwrap()
     }
@@ -195,7 +201,7 @@ mod tests {
     #[test]
     fn random_offsets_are_drawn_per_sequence_from_every_start_that_fits() {
         let (position, _) = built(&Config { random_offset: true, ..Config::default() });
-        let places = position.training_places(400, 5, &mut Streams::new(2).rng("offset", 0));
+        let places = position.training_places(&unread(400, 5), &mut Streams::new(2).rng("offset", 0));
         assert_eq!((places.n_rows(), places.len()), (400, 5));
         assert!(places.is_contiguous());
         let mut counts = [0; 4]; // starts 0, 1, 2, 3
@@ -204,12 +210,15 @@ mod tests {
         }
         // Each is expected 100 times, standard deviation 8.7.
         assert!(counts.iter().all(|c| (56..=144).contains(c)), "{counts:?}");
-        let again = position.training_places(400, 5, &mut Streams::new(2).rng("offset", 0));
+        let again = position.training_places(&unread(400, 5), &mut Streams::new(2).rng("offset", 0));
         assert_eq!(places, again);
-        let full = position.training_places(3, 8, &mut Streams::new(2).rng("offset", 0));
+        let full = position.training_places(&unread(3, 8), &mut Streams::new(2).rng("offset", 0));
         assert!((0..3).all(|row| full.row(row)[0] == 0));
         let plain = built(&Config::default()).0;
-        assert_eq!(plain.training_places(3, 5, &mut Streams::new(2).rng("offset", 0)), Places::range(0, 5));
+        assert_eq!(
+            plain.training_places(&unread(3, 5), &mut Streams::new(2).rng("offset", 0)),
+            Places::range(0, 5)
+        );
     }
 
     #[test]

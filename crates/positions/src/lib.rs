@@ -1,21 +1,23 @@
 //! Positional encodings: one file each, one registry.
 //!
 //! An encoding acts at three moments, and does nothing where it has nothing to do: on the embeddings
-//! ([`Position::embed`]), on queries and keys ([`Position::rotate`]), on the attention scores ([`Position::bias`] and
-//! [`Position::content_bias`]). A model calls all and never asks which encoding it has.
+//! ([`Position::embed`]), on queries and keys ([`Position::rotate`], [`Position::scale_queries`]), on the attention
+//! scores ([`Position::bias`], [`Position::content_bias`]). It may also say where tokens stand ([`Position::places`]).
+//! A model calls all and never asks which encoding it has.
 //!
 //! To add one: a file with a `Config` that implements [`Encoding`], and a line in the registry below.
 
 mod error;
 mod memo;
+mod over;
 mod places;
 mod position;
 mod registry;
 
 pub use error::{ConfigError, PositionError, Result};
 pub use places::Places;
-pub use position::{Bias, Position};
-pub use registry::{Encoding, Enters, Info, Shape};
+pub use position::{Bias, Content, Position, Sequences};
+pub use registry::{Encoding, Enters, Info, Part, Shape};
 
 registry::registry! {
     none => None,
@@ -25,4 +27,10 @@ registry::registry! {
     alibi => Alibi,
     t5 => T5,
     disentangled => Disentangled,
+    randomised => Randomised,
+    pose => Pose,
+    offset => Offset,
+    windowed => Windowed,
+    log_n => LogN,
+    abacus => Abacus,
 }

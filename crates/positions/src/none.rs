@@ -39,6 +39,7 @@ impl Encoding for Config {
     }
 }
 
-struct NoPosition;
+/// Does nothing at any moment.
+pub(crate) struct NoPosition;
 
 impl Position for NoPosition {}

@@ -89,7 +89,7 @@ impl<'a> Draw<'a> {
             })
         };
         // Rounding can leave nothing found; a configuration that was checked has lengths to draw.
-        let lengths = chosen.or_else(|| open().last()).map_or(&[][..], |(_, lengths)| lengths);
+        let lengths = chosen.or_else(|| open().next_back()).map_or(&[][..], |(_, lengths)| lengths);
         match within(lengths) {
             0 => self.longest,
             count => lengths[rng.random_range(0..count)],

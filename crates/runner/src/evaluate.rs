@@ -203,7 +203,8 @@ impl Evaluator<'_> {
     ) -> Result<f64> {
         let mut rng = self.streams.rng(purpose, length as u64);
         let batch = self.task.batch_as(Split::Test, rows, length, labelling, &mut rng)?;
-        let (loss, said) = judge(self.model, &batch, self.set_loss, self.device)?;
+        let mut rng = self.streams.rng("evaluation places", length as u64);
+        let (loss, said) = judge(self.model, &batch, self.set_loss, self.device, &mut rng)?;
         let right = batch.right(&said)?;
         let len = batch.len.max(1);
         for (right, tokens) in right.chunks(len).zip(batch.tokens.chunks(len)) {

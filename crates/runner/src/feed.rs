@@ -2,8 +2,8 @@
 
 use attnlab_hooks::NoHooks;
 use attnlab_model::{Dropout, Transformer};
-use attnlab_ops as ops;
-use attnlab_positions::Places;
+use attnlab_ops::{self as ops, Rng};
+use attnlab_positions::{Places, Sequences};
 use attnlab_tasks::{Batch, IGNORE, Labels};
 use candle_core::{DType, Device, Tensor};
 
@@ -184,15 +184,16 @@ fn spread<T: Copy>(
 }
 
 /// Loss summed over the labels, and what the model says at every position, of all rows of a batch, a
-/// micro-batch at a time.
+/// micro-batch at a time. `rng` is for an encoding that draws positions in evaluation too.
 pub(crate) fn judge(
     model: &Transformer,
     batch: &Batch,
     set_loss: SetLoss,
     device: &Device,
+    rng: &mut Rng,
 ) -> Result<(f64, Vec<u32>)> {
     let (mut loss, mut said) = (0.0, Vec::new());
-    each_feed(model, batch, device, |feed, logits| {
+    each_feed(model, batch, device, rng, |feed, logits| {
         let of_rows = feed.loss(logits, set_loss)?;
         loss += f64::from(of_rows.to_dtype(DType::F32)?.to_scalar::<f32>()?);
         said.extend(feed.predictions(logits)?);
@@ -207,9 +208,10 @@ pub(crate) fn judge_each(
     batch: &Batch,
     set_loss: SetLoss,
     device: &Device,
+    rng: &mut Rng,
 ) -> Result<(Vec<f64>, Vec<u32>)> {
     let (mut losses, mut said) = (Vec::new(), Vec::new());
-    each_feed(model, batch, device, |feed, logits| {
+    each_feed(model, batch, device, rng, |feed, logits| {
         losses.extend(feed.losses(logits, set_loss)?);
         said.extend(feed.predictions(logits)?);
         Ok(())
@@ -222,15 +224,22 @@ fn each_feed(
     model: &Transformer,
     batch: &Batch,
     device: &Device,
+    rng: &mut Rng,
     mut see: impl FnMut(&Feed, &Tensor) -> Result<()>,
 ) -> Result<()> {
     let rows_at_once = micro_batch_rows(model.config(), batch.len);
-    let places = Places::range(0, batch.len);
+    let places = model.position().places(&sequences(batch), rng);
     for start in (0..batch.rows).step_by(rows_at_once) {
         let feed = Feed::new(batch, start, rows_at_once.min(batch.rows - start), device)?;
+        let places = places.slice_rows(start, rows_at_once);
         ops::without_gradients(|| see(&feed, &feed.logits(model, &feed.hidden(model, &places, None)?)?))?;
     }
     Ok(())
+}
+
+/// What an encoding may know of a batch.
+pub(crate) fn sequences(batch: &Batch) -> Sequences<'_> {
+    Sequences { tokens: &batch.tokens, rows: batch.rows, len: batch.len }
 }
 
 fn indices(labelled: impl Iterator<Item = bool>) -> Vec<u32> {

@@ -16,6 +16,7 @@ use crate::draw::Draw;
 use crate::durable;
 use crate::error::{Result, RunError};
 use crate::evaluate::{self, BaselineCache, Evaluator, Marked};
+use crate::feed::sequences;
 use crate::look::Looker;
 use crate::progress::{Event, Progress};
 use crate::provenance;
@@ -261,9 +262,8 @@ impl<'a> Trainer<'a> {
         let index = self.state.step;
         let batches = self.draw.batches(index)?;
         let mut rng: Rng = self.streams.rng("places", index);
-        let mut places = |batch: &Batch| -> Places {
-            self.model.position().training_places(batch.rows, batch.len, &mut rng)
-        };
+        let mut places =
+            |batch: &Batch| -> Places { self.model.position().training_places(&sequences(batch), &mut rng) };
         let places: Vec<Places> = batches.iter().map(&mut places).collect();
         let groups: Vec<(&Batch, &Places)> = batches.iter().zip(&places).collect();
         let step = TrainingStep {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! q = x·Wq, k = x·Wk, v = x·Wv                       (B, T, H or G, K)
-//! s = cap(scale · rotate(q)·rotate(k)ᵀ) + bias       (B, H, T, T)
+//! s = cap(scale · c·rotate(q)·rotate(k)ᵀ) + bias     (B, H, T, T)    c: what the encoding scales queries by, mostly 1
 //! z = softmax(mask(s))·v                             (B, T, H, K)    with a null option: its weight has no value
 //! y = z·Wo                                           (B, T, D)
 //! ```
@@ -16,7 +16,7 @@ use attnlab_hooks::{Observer, Point, Scope, Select, Site, Want, observe};
 use attnlab_ops::{
     self as ops, AttentionDropout, AttentionSpec, DistanceBias, Extras, Null, WatchedScores, composed,
 };
-use attnlab_positions::{Bias, Places, Position};
+use attnlab_positions::{Bias, Content, Places, Position};
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
 
@@ -169,7 +169,9 @@ impl Attention {
             Some(cache) => cache.extend(&k, &v)?, // (B, Tk, G, K)
             None => (k, v),
         };
-        let biases = self.biases(&q, &k, at)?;
+        let biases = self.biases(&Content { x, q: &q, k: &k, scale: self.spec.scale }, at)?;
+        // After `RotQ`, which is the rotation alone; from `ScoresRaw` on the factor is seen.
+        let q = at.position.scale_queries(&q, (at.queries, at.keys))?;
 
         let edited = MAP_SITES.iter().any(|&site| matches!(observer.wants(point(site)), Want::Edit));
         let dropout = masks.filter(|_| self.dropout > 0.0);
@@ -184,14 +186,14 @@ impl Attention {
         self.project(&z, observer)
     }
 
-    fn biases(&self, q: &Tensor, k: &Tensor, at: &Where<'_>) -> Result<Biases> {
+    fn biases(&self, of: &Content<'_>, at: &Where<'_>) -> Result<Biases> {
         let mut biases = Biases { by_distance: None, full: Vec::new() };
-        match at.position.bias(at.queries, at.keys, q.dtype(), q.device())? {
+        match at.position.bias(at.queries, at.keys, of.q.dtype(), of.q.device())? {
             Bias::None => {}
             Bias::Distance(bias) => biases.by_distance = Some(bias),
             Bias::Full(bias) => biases.full.push(bias),
         }
-        biases.full.extend(at.position.content_bias(q, k, (at.queries, at.keys))?);
+        biases.full.extend(at.position.content_bias(of, (at.queries, at.keys))?);
         Ok(biases)
     }
 

@@ -6,6 +6,7 @@ use attnlab_model::{
     Mask, Mlp, ModelConfig, Norm, NormPlacement, NullOption, Over, Projected, QkNorm, Residual, Result,
 };
 use attnlab_ops::{self as ops, Gradients, Streams, Tape};
+use attnlab_positions::Sequences;
 use candle_core::{DType, Device, Tensor};
 
 use crate::{build, config, positions, small, tokens};
@@ -145,7 +146,9 @@ fn every_parameter_of_every_variant_receives_gradient() {
             let config =
                 ModelConfig { details: details.clone(), ..config(architecture.clone(), position, mask) };
             let (model, parameters) = build(&config, DType::F32);
-            let places = model.position().training_places(2, 5, &mut Streams::new(3).rng("places", 0));
+            let ids = &batch.flatten_all().unwrap().to_vec1().unwrap();
+            let of = Sequences { tokens: ids, rows: 2, len: 5 };
+            let places = model.position().training_places(&of, &mut Streams::new(3).rng("places", 0));
             let masks = Dropout::new(Streams::new(8), 0);
             let loss = || -> Result<Tensor> {
                 let hidden = model.hidden(&batch, &places, Some(&masks), &mut NoHooks)?;

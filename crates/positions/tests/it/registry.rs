@@ -5,18 +5,29 @@
 use std::collections::HashSet;
 
 use attnlab_ops::{Parameters, Streams};
-use attnlab_positions::{Bias, Enters, Info, Places, PositionConfig, Shape, registry};
+use attnlab_positions::{
+    Bias, Content, Enters, Info, Part, Places, Position, PositionConfig, Shape, registry,
+};
 use candle_core::{DType, Device, Tensor, Var};
 
 const SHAPE: Shape = Shape { d_model: 16, n_heads: 2, head_dim: 8, max_len: 64, causal: true };
 
-/// `kind = "rope"` and other keys, as a user writes them, into the externally tagged form.
-fn config(table: &str) -> Result<PositionConfig, toml::de::Error> {
-    let mut table: toml::Table = toml::from_str(table).unwrap();
+/// `kind = "rope"` and other keys, as a user writes them, into the externally tagged form; `over` likewise.
+fn tagged(mut table: toml::Table) -> toml::Table {
+    if let Some(toml::Value::Table(over)) = table.remove("over") {
+        table.insert("over".to_owned(), toml::Value::Table(tagged(over)));
+    }
     let kind = table.remove("kind").unwrap().as_str().unwrap().to_owned();
-    let mut tagged = toml::Table::new();
-    tagged.insert(kind, toml::Value::Table(table));
-    toml::Value::Table(tagged).try_into()
+    toml::Table::from_iter([(kind, toml::Value::Table(table))])
+}
+
+fn config(table: &str) -> Result<PositionConfig, toml::de::Error> {
+    toml::Value::Table(tagged(toml::from_str(table).unwrap())).try_into()
+}
+
+fn content_bias(position: &dyn Position, x: &Tensor, q: &Tensor, places: &Places) -> Option<Tensor> {
+    let of = Content { x, q, k: q, scale: 8f64.sqrt().recip() };
+    position.content_bias(&of, (places, places)).unwrap()
 }
 
 fn defaults() -> Vec<(Info, PositionConfig)> {
@@ -47,7 +58,7 @@ fn every_example_is_read_built_and_sets_every_field() {
         let read = config(info.example).unwrap();
         assert_eq!(read.kind(), info.kind);
         let vb = Parameters::new().seeded(Streams::new(0), DType::F32, &Device::Cpu);
-        read.build(&SHAPE, vb).unwrap();
+        read.build(Part::Whole, &SHAPE, vb).unwrap();
         // Round trip, and the example shows every key there is.
         let written = toml::Table::try_from(&read).unwrap();
         assert_eq!(toml::Value::Table(written.clone()).try_into::<PositionConfig>().unwrap(), read);
@@ -74,7 +85,10 @@ fn an_empty_table_means_the_defaults_and_an_unknown_key_is_an_error() {
 fn every_label_is_unique() {
     let mut labels = HashSet::new();
     for (info, default) in defaults() {
-        assert_eq!(default.label(), info.kind, "the default is called by its kind");
+        match info.enters {
+            Enters::Another => assert!(default.label().starts_with(info.kind), "{}", default.label()),
+            _ => assert_eq!(default.label(), info.kind, "the default is called by its kind"),
+        }
         let example = config(info.example).unwrap();
         assert!(labels.insert(default.label()), "{} is there twice", default.label());
         assert!(example == default || labels.insert(example.label()), "{} is there twice", example.label());
@@ -85,7 +99,7 @@ fn every_label_is_unique() {
 fn an_encoding_enters_where_it_says_and_nowhere_else() {
     for (info, default) in defaults() {
         let vb = Parameters::new().seeded(Streams::new(0), DType::F64, &Device::Cpu);
-        let position = default.build(&SHAPE, vb).unwrap();
+        let position = default.build(Part::Whole, &SHAPE, vb).unwrap();
         let places = Places::range(1, 5);
         let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f64>().unwrap();
         let x = Tensor::ones((2, 5, 16), DType::F64, &Device::Cpu).unwrap();
@@ -94,15 +108,17 @@ fn an_encoding_enters_where_it_says_and_nowhere_else() {
         let rotates = values(&position.rotate(&q, &places).unwrap()) != values(&q);
         let biases =
             !matches!(position.bias(&places, &places, DType::F64, &Device::Cpu).unwrap(), Bias::None)
-                || position.content_bias(&q, &q, (&places, &places)).unwrap().is_some();
+                || content_bias(&*position, &x, &q, &places).is_some();
         let entered = (embeds, rotates, biases);
         let expected = match info.enters {
-            Enters::Nowhere => (false, false, false),
-            Enters::Embeddings => (true, false, false),
-            Enters::QueriesAndKeys => (false, true, false),
-            Enters::Scores => (false, false, true),
+            Enters::Nowhere => Some((false, false, false)),
+            Enters::Embeddings => Some((true, false, false)),
+            Enters::QueriesAndKeys => Some((false, true, false)),
+            Enters::Scores => Some((false, false, true)),
+            // Its default is over one or another.
+            Enters::Another => None,
         };
-        assert_eq!(entered, expected, "{}", info.kind);
+        assert_eq!(entered, expected.unwrap_or(entered), "{}", info.kind);
         assert_eq!((position.embeds(), position.rotates()), (embeds, rotates), "{}", info.kind);
     }
 }
@@ -113,7 +129,7 @@ fn gradients_flow_through_every_encoding_to_its_input_and_its_parameters() {
         for places in [Places::range(0, 3), Places::rows(vec![vec![0, 2, 5], vec![3, 4, 5]]).unwrap()] {
             let parameters = Parameters::new();
             let vb = parameters.seeded(Streams::new(0), DType::F64, &Device::Cpu);
-            let position = default.build(&SHAPE, vb).unwrap();
+            let position = default.build(Part::Whole, &SHAPE, vb).unwrap();
             let x = Var::from_tensor(&Tensor::ones((2, 3, 16), DType::F64, &Device::Cpu).unwrap()).unwrap();
             let q = Var::from_tensor(&Tensor::ones((2, 3, 2, 8), DType::F64, &Device::Cpu).unwrap()).unwrap();
             let embedded = position.embed(&x, &places).unwrap().sqr().unwrap().sum_all().unwrap();
@@ -126,7 +142,7 @@ fn gradients_flow_through_every_encoding_to_its_input_and_its_parameters() {
                     Bias::Distance(bias) => Some(bias.values),
                     Bias::Full(bias) => Some(bias),
                 },
-                position.content_bias(&q, &q, (&places, &places)).unwrap(),
+                content_bias(&*position, &x, &q, &places),
             ];
             for bias in biases.into_iter().flatten() {
                 sum = (sum + bias.sin().unwrap().sum_all().unwrap()).unwrap();

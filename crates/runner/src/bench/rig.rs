@@ -8,6 +8,7 @@ use candle_core::{DType, Device};
 use super::size::Size;
 use crate::config::SetLoss;
 use crate::error::Result;
+use crate::feed::sequences;
 use crate::step::{Learns, StepMemory, TrainingStep};
 
 /// Everything that a step needs, in memory: forward, backward, and AdamW 1e-3 with weight decay 0.01 on everything.
@@ -40,7 +41,7 @@ impl Rig {
     /// One step; the loss before it.
     pub(super) fn step(&mut self) -> Result<f64> {
         let mut rng = self.streams.rng("places", self.index);
-        let places = self.model.position().training_places(self.batch.rows, self.batch.len, &mut rng);
+        let places = self.model.position().training_places(&sequences(&self.batch), &mut rng);
         let step = TrainingStep {
             model: &self.model,
             parameters: &self.parameters,

@@ -6,6 +6,7 @@
 //! everywhere or nowhere.
 
 use attnlab_model::{Mlp, ModelConfig};
+use attnlab_positions::Part;
 use attnlab_tasks::Task;
 
 use super::check::Finding;
@@ -88,10 +89,21 @@ fn parameters(model: &ModelConfig) -> Vec<Share> {
         Share { what: "the MLPs of the blocks", amount: layers * matrices * d * mlp, keys: mlp_keys },
         Share {
             what: "the positional encoding",
-            amount: model.position.parameter_count(&model.position_shape()) as f64,
+            amount: position_parameters(model),
             keys: vec!["position.max_len", "eval.bins", "model.d_model"],
         },
     ]
+}
+
+/// The encoding's scalars: shared by the blocks, or some of the model's and some of every block's.
+fn position_parameters(model: &ModelConfig) -> f64 {
+    let (position, shape) = (&model.position, model.position_shape());
+    if !position.per_layer() {
+        return position.parameter_count(Part::Whole, &shape) as f64;
+    }
+    let blocks = model.architecture.n_layers as f64;
+    let own = position.parameter_count(Part::Attention, &model.layer_position_shape()) as f64;
+    position.parameter_count(Part::Embeddings, &shape) as f64 + blocks * own
 }
 
 /// The bytes of the largest batch of training and of each bin of the evaluation.

@@ -51,10 +51,11 @@ impl Evaluator<'_> {
         let mut different: Vec<HashSet<u64>> = bins.iter().map(|_| HashSet::new()).collect();
 
         let mut rng = self.streams.rng("evaluation", longest as u64);
+        let mut places = self.streams.rng("evaluation places", longest as u64);
         let at_once = (TOKENS_AT_ONCE / self.task.token_len(longest).max(1)).max(1);
         for first in (0..samples).step_by(at_once) {
             let batch = self.task.batch(Split::Test, at_once.min(samples - first), longest, &mut rng)?;
-            let (losses, said) = judge_each(self.model, &batch, self.set_loss, self.device)?;
+            let (losses, said) = judge_each(self.model, &batch, self.set_loss, self.device, &mut places)?;
             let right = batch.right(&said)?;
             for row in 0..batch.rows {
                 let (mut of_row, mut loss, mut hash) = (OfRow::default(), 0.0, Hash::default());
@@ -153,7 +154,14 @@ mod tests {
                 bench.task.batch(Split::Test, 50, 14, &mut evaluator.streams.rng("evaluation", 14)).unwrap();
             for scored in bins.iter().flat_map(|bin| &bin.lengths) {
                 let batch = beginning(&batch, bench.task.token_len(scored.length));
-                let (loss, said) = judge(&bench.model, &batch, SetLoss::CrossEntropy, &Device::Cpu).unwrap();
+                let (loss, said) = judge(
+                    &bench.model,
+                    &batch,
+                    SetLoss::CrossEntropy,
+                    &Device::Cpu,
+                    &mut Streams::new(0).rng("places", 0),
+                )
+                .unwrap();
                 let mut tally = Tally::default();
                 tally.add(&batch, &said).unwrap();
                 assert_eq!((scored.tally, scored.sequences), (tally, 50), "{position}, {}", scored.length);
@@ -176,8 +184,8 @@ mod tests {
             let mut rng = Streams::new(0).rng("sets", 0);
             let batch = bench.task.batch(Split::Test, 9, 8, &mut rng).unwrap();
             assert!(matches!(batch.labels, Labels::Sets { .. }));
-            let (loss, said) = judge(&bench.model, &batch, set_loss, &Device::Cpu).unwrap();
-            let (losses, same) = judge_each(&bench.model, &batch, set_loss, &Device::Cpu).unwrap();
+            let (loss, said) = judge(&bench.model, &batch, set_loss, &Device::Cpu, &mut rng).unwrap();
+            let (losses, same) = judge_each(&bench.model, &batch, set_loss, &Device::Cpu, &mut rng).unwrap();
             assert_eq!(said, same);
             let sum: f64 = losses.iter().sum();
             assert!((sum - loss).abs() < 1e-4 * loss, "{sum} and {loss}");
