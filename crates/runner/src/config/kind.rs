@@ -40,7 +40,7 @@ pub(crate) fn nested<'t>(
     let Some(kind) = table.get("kind") else {
         return Err(problem(sources, Some(span), format!("`{section}.kind` is missing"), allowed));
     };
-    let refuse = |message| Err(problem(sources, Some(kind.span()), message, allowed));
+    let refuse = |message| Err(problem(sources, Some(kind.span()), message, allowed.clone()));
     let DeValue::String(name) = kind.get_ref() else {
         return refuse(format!("`{section}.kind` should be a name in quotes, not {}", show(kind.get_ref())));
     };
