@@ -7,6 +7,7 @@ mod controls;
 mod grids;
 mod lengths;
 mod messages;
+mod over;
 mod properties;
 mod sizes;
 mod texts;
