@@ -139,9 +139,9 @@ impl<'a> Plan<'a> {
 
     fn json(&self) -> Result<String> {
         let lines = self.lines().map(|(run, steps, tflop)| {
-            let PlannedRun { id, task, position, seed, settings } = run;
+            let PlannedRun { id, task, position, seed, settings, control, .. } = run;
             json!({
-                "id": id, "task": task, "position": position, "seed": seed, "settings": settings,
+                "id": id, "task": task, "position": position, "seed": seed, "control": control, "settings": settings,
                 "steps": steps, "tflop_at_most": tflop,
             })
         });

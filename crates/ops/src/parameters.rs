@@ -41,6 +41,13 @@ impl Parameters {
         self.lock().values().map(|var| var.elem_count()).sum()
     }
 
+    /// Those whose name `keep` accepts, shared and not copied: what a step changes if not everything.
+    pub fn only(&self, keep: impl Fn(&str) -> bool) -> Self {
+        let vars =
+            self.lock().iter().filter(|(name, _)| keep(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
+        Self(Arc::new(Mutex::new(vars)))
+    }
+
     /// Sets every variable from the tensor of the same name, converted to its dtype and device.
     ///
     /// Names and shapes must match exactly; nothing is changed otherwise.

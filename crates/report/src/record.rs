@@ -122,6 +122,9 @@ pub struct MetricLine {
     /// In-distribution accuracy, on the steps that measured it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<Accuracy>,
+    /// The longest length that this step could draw, if the config has it grow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest: Option<usize>,
 }
 
 /// Accuracies of a set of sequences, each in 0..=1.

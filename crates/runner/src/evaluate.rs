@@ -1,17 +1,28 @@
 //! Scoring a model at lengths within and beyond those it was trained on.
+//!
+//! Every length has strings of its own, `eval.samples` a bin, unless the beginnings of long strings are distributed and
+//! labelled as short strings are and the model reads them as it would short strings: then one pass over long strings
+//! scores all lengths (`beginnings`).
+
+mod beginnings;
+mod outcome;
+mod seen;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
 use attnlab_model::Transformer;
 use attnlab_ops::Streams;
-use attnlab_report::record::{Accuracy, BinScore, LengthScore, Metric, Outcome};
-use attnlab_tasks::{Split, Tally, Task, baselines};
+use attnlab_report::record::{Accuracy, BinScore, LengthScore};
+use attnlab_tasks::{Labelling, Split, Tally, Task, baselines};
 use candle_core::Device;
 
 use crate::config::{EvalConfig, Lengths, SetLoss};
 use crate::error::Result;
 use crate::feed::judge;
+
+pub(crate) use outcome::outcome;
+pub(crate) use seen::{Marked, trained_on};
 
 /// Sequences that a trivial predictor is fitted on, and as many that it is scored on, at each length.
 const BASELINE_SAMPLES: usize = 512;
@@ -48,84 +59,182 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) device: &'a Device,
 }
 
-/// Sums over the sequences of some length.
+/// Scores by bin and by length.
+pub(crate) struct Scores {
+    pub(crate) bins: Vec<BinScore>,
+    /// Ascending.
+    pub(crate) curve: Vec<LengthScore>,
+    /// The sequences of the first bin, whose lengths were trained on; of a text none.
+    pub(crate) strings: Vec<Marked>,
+}
+
+/// What was scored of a bin.
+#[derive(Default)]
+struct Bin {
+    lengths: Vec<Scored>,
+    sequences: usize,
+    distinct: usize,
+    strings: Vec<Marked>,
+}
+
+/// Sums over the sequences of one length.
 #[derive(Default)]
 struct Scored {
+    length: usize,
+    sequences: usize,
     tally: Tally,
     loss: f64,
-    distinct: usize,
 }
 
 impl Evaluator<'_> {
     /// In-distribution accuracy on sequences that are the same at every step of a run, and are not those of
-    /// [`Evaluator::bins`].
+    /// [`Evaluator::bins`]. Nothing else is looked at while a run goes on, so no choice can follow the bins beyond.
     pub(crate) fn validate(&self, config: &EvalConfig) -> Result<Accuracy> {
         let mut tally = Tally::default();
         let lengths = lengths_of(self.task, config.bins[0], config.points);
         let rows = config.samples.div_ceil(lengths.len().max(1));
         for length in lengths {
-            tally.merge(&self.score(length, rows, "validation")?.tally);
+            self.score(length, rows, Labelling::True, "validation", |of_row, _| tally.merge(of_row))?;
         }
         Ok(accuracy(&tally))
     }
 
     /// Scores by bin and by length.
-    pub(crate) fn bins(
-        &self,
-        config: &EvalConfig,
-        baselines: &BaselineCache,
-    ) -> Result<(Vec<BinScore>, Vec<LengthScore>)> {
-        let (mut bins, mut curve) = (Vec::new(), Vec::new());
-        for &bin in &config.bins {
-            let lengths = lengths_of(self.task, bin, config.points);
-            let rows = config.samples.div_ceil(lengths.len().max(1));
-            let mut total = Scored::default();
-            let mut chance = Accuracy::default();
-            for &length in &lengths {
-                let scored = self.score(length, rows, "evaluation")?;
-                let best = baselines.get(self.task, self.task_key, length)?;
-                // Weighted as the accuracies are: by labels, and by sequences.
-                chance.token += best.token * scored.tally.labels as f64;
-                chance.exact += best.exact * scored.tally.sequences as f64;
-                curve.push(LengthScore {
-                    length,
-                    sequences: rows,
-                    loss: scored.loss / scored.tally.labels.max(1) as f64,
-                    accuracy: accuracy(&scored.tally),
-                    chance: best,
-                });
-                total.tally.merge(&scored.tally);
-                total.loss += scored.loss;
-                total.distinct += scored.distinct;
+    pub(crate) fn bins(&self, config: &EvalConfig, baselines: &BaselineCache) -> Result<Scores> {
+        let lengths: Vec<Vec<usize>> =
+            config.bins.iter().map(|&bin| lengths_of(self.task, bin, config.points)).collect();
+        let scored = if self.task.prefixes_alike() && self.model.is_incremental() {
+            self.beginnings(&lengths, config.samples)?
+        } else {
+            lengths.iter().map(|lengths| self.strings(lengths, config.samples)).collect::<Result<_>>()?
+        };
+        let mut scores = Scores { bins: Vec::new(), curve: Vec::new(), strings: Vec::new() };
+        for (i, (bin, range)) in scored.into_iter().zip(&config.bins).enumerate() {
+            let permuted = if i == 0 { self.permuted(&lengths[0], config.samples)? } else { None };
+            scores.bins.push(self.summed(&bin, *range, permuted, baselines, &mut scores.curve)?);
+            if i == 0 && self.task.has_answer() {
+                scores.strings = bin.strings;
             }
-            chance.token /= total.tally.labels.max(1) as f64;
-            chance.exact /= total.tally.sequences.max(1) as f64;
-            bins.push(BinScore {
-                from: bin[0],
-                to: bin[1],
-                sequences: rows * lengths.len(),
-                distinct: total.distinct,
-                loss: total.loss / total.tally.labels.max(1) as f64,
-                accuracy: accuracy(&total.tally),
-                chance,
-                permuted: None,
-                seen: None,
-                unseen: None,
-            });
         }
-        curve.sort_by_key(|score| score.length);
-        Ok((bins, curve))
+        scores.curve.sort_by_key(|score| score.length);
+        Ok(scores)
     }
 
-    fn score(&self, length: usize, rows: usize, purpose: &str) -> Result<Scored> {
+    /// A bin's sums, and a point of the curve for each of its lengths.
+    fn summed(
+        &self,
+        bin: &Bin,
+        [from, to]: Lengths,
+        permuted: Option<Accuracy>,
+        baselines: &BaselineCache,
+        curve: &mut Vec<LengthScore>,
+    ) -> Result<BinScore> {
+        let (mut total, mut loss, mut chance) = (Tally::default(), 0.0, Accuracy::default());
+        for scored in &bin.lengths {
+            let best = baselines.get(self.task, self.task_key, scored.length)?;
+            // Weighted as the accuracies are: by labels, and by sequences.
+            chance.token += best.token * scored.tally.labels as f64;
+            chance.exact += best.exact * scored.tally.sequences as f64;
+            curve.push(LengthScore {
+                length: scored.length,
+                sequences: scored.sequences,
+                loss: scored.loss / scored.tally.labels.max(1) as f64,
+                accuracy: accuracy(&scored.tally),
+                chance: best,
+            });
+            total.merge(&scored.tally);
+            loss += scored.loss;
+        }
+        chance.token /= total.labels.max(1) as f64;
+        chance.exact /= total.sequences.max(1) as f64;
+        Ok(BinScore {
+            from,
+            to,
+            sequences: bin.sequences,
+            distinct: bin.distinct,
+            loss: loss / total.labels.max(1) as f64,
+            accuracy: accuracy(&total),
+            chance,
+            permuted,
+            seen: None,
+            unseen: None,
+        })
+    }
+
+    /// `samples` strings, shared among the lengths.
+    fn strings(&self, lengths: &[usize], samples: usize) -> Result<Bin> {
+        let rows = samples.div_ceil(lengths.len().max(1));
+        let mut bin = Bin { sequences: rows * lengths.len(), ..Bin::default() };
+        for &length in lengths {
+            let (mut tally, mut hashes) = (Tally::default(), HashSet::new());
+            let loss = self.score(length, rows, Labelling::True, "evaluation", |of_row, tokens| {
+                let hash = seen::hash(tokens);
+                hashes.insert(hash);
+                tally.merge(of_row);
+                bin.strings.push(Marked { length, hash, tally: *of_row });
+            })?;
+            bin.distinct += hashes.len();
+            bin.lengths.push(Scored { length, sequences: rows, tally, loss });
+        }
+        Ok(bin)
+    }
+
+    /// Accuracy if the symbols of each input are shuffled and its labels are not.
+    fn permuted(&self, lengths: &[usize], samples: usize) -> Result<Option<Accuracy>> {
+        if !self.task.has_answer() {
+            return Ok(None);
+        }
+        let mut tally = Tally::default();
+        let rows = samples.div_ceil(lengths.len().max(1));
+        for &length in lengths {
+            self.score(length, rows, Labelling::Permuted, "permuted", |of_row, _| tally.merge(of_row))?;
+        }
+        Ok(Some(accuracy(&tally)))
+    }
+
+    /// Shows what was right of each of `rows` sequences, and its tokens; the sum of the loss.
+    fn score(
+        &self,
+        length: usize,
+        rows: usize,
+        labelling: Labelling,
+        purpose: &str,
+        mut see: impl FnMut(&Tally, &[u32]),
+    ) -> Result<f64> {
         let mut rng = self.streams.rng(purpose, length as u64);
-        let batch = self.task.batch(Split::Test, rows, length, &mut rng)?;
+        let batch = self.task.batch_as(Split::Test, rows, length, labelling, &mut rng)?;
         let mut rng = self.streams.rng("evaluation places", length as u64);
         let (loss, said) = judge(self.model, &batch, self.set_loss, self.device, &mut rng)?;
-        let mut tally = Tally::default();
-        tally.add(&batch, &said)?;
-        let distinct = batch.tokens.chunks(batch.len.max(1)).collect::<HashSet<_>>().len();
-        Ok(Scored { tally, loss, distinct })
+        let right = batch.right(&said)?;
+        let len = batch.len.max(1);
+        for (right, tokens) in right.chunks(len).zip(batch.tokens.chunks(len)) {
+            let mut of_row = OfRow::default();
+            right.iter().for_each(|right| of_row.add(*right));
+            see(&of_row.tally(), tokens);
+        }
+        Ok(loss)
+    }
+}
+
+/// What is right so far of one sequence.
+#[derive(Clone, Copy, Default)]
+struct OfRow {
+    labels: u64,
+    right: u64,
+}
+
+impl OfRow {
+    /// Counts a position, if it has a label.
+    fn add(&mut self, right: Option<bool>) {
+        self.labels += u64::from(right.is_some());
+        self.right += u64::from(right == Some(true));
+    }
+
+    /// As a sequence that ends here.
+    fn tally(&self) -> Tally {
+        let sequences = u64::from(self.labels > 0);
+        let sequences_right = u64::from(self.labels > 0 && self.right == self.labels);
+        Tally { labels: self.labels, labels_right: self.right, sequences, sequences_right }
     }
 }
 
@@ -141,176 +250,10 @@ pub(crate) fn lengths_of(task: &dyn Task, [from, to]: Lengths, points: usize) ->
     (0..points).map(|i| all[i * (all.len() - 1) / (points - 1)]).collect()
 }
 
-/// What a finished run came to. The first bin holds the training lengths.
-///
-/// Where a trivial predictor passes the bar on those, neither passing nor failing it says anything of the model, so
-/// that is decided first.
-pub(crate) fn outcome(
-    task: &dyn Task,
-    bins: &[BinScore],
-    curve: &[LengthScore],
-    metric: Metric,
-    solved: f64,
-) -> Outcome {
-    if !task.has_answer() {
-        return Outcome::Measured;
-    }
-    let holds = |bin: &BinScore| bin.accuracy.of(metric) >= solved;
-    let Some((first, beyond)) = bins.split_first() else { return Outcome::Measured };
-    if first.chance.of(metric) >= solved {
-        return Outcome::Trivial;
-    }
-    if !holds(first) {
-        return Outcome::FailsToTrain;
-    }
-    if beyond.is_empty() {
-        return Outcome::Fits;
-    }
-    let Some(broken) = beyond.iter().find(|bin| !holds(bin)) else { return Outcome::Generalises };
-    // One length has few sequences, so a single miss must not count as the break: the length is below the bar, and
-    // so is the mean of everything from there on.
-    let tail: Vec<&LengthScore> = curve.iter().filter(|score| score.length > first.to).collect();
-    let mean = |scores: &[&LengthScore]| {
-        scores.iter().map(|s| s.accuracy.of(metric)).sum::<f64>() / scores.len().max(1) as f64
-    };
-    let breaks = (0..tail.len()).find(|&i| tail[i].accuracy.of(metric) < solved && mean(&tail[i..]) < solved);
-    Outcome::FailsToGeneralise { breaks_at: breaks.map_or(broken.from, |i| tail[i].length) }
-}
-
-fn accuracy(tally: &Tally) -> Accuracy {
+/// Shares of what was counted.
+pub(crate) fn accuracy(tally: &Tally) -> Accuracy {
     if tally.sequences == 0 {
         return Accuracy::default();
     }
     Accuracy { token: tally.token_accuracy(), exact: tally.exact_match() }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use attnlab_tasks::TaskConfig;
-
-    const SOLVED: f64 = 0.9;
-
-    fn parity() -> Box<dyn Task> {
-        toml::from_str::<TaskConfig>("parity = {}").unwrap().build().unwrap()
-    }
-
-    /// Both metrics the same.
-    fn both(share: f64) -> Accuracy {
-        Accuracy { token: share, exact: share }
-    }
-
-    fn bin(from: usize, to: usize, accuracy: Accuracy, chance: Accuracy) -> BinScore {
-        BinScore {
-            from,
-            to,
-            sequences: 64,
-            distinct: 64,
-            loss: 0.1,
-            accuracy,
-            chance,
-            permuted: None,
-            seen: None,
-            unseen: None,
-        }
-    }
-
-    /// Bins 1–10, 11–20 … of these accuracies, at a chance of one half.
-    fn bins(accuracies: &[f64]) -> Vec<BinScore> {
-        let tens = accuracies.iter().enumerate();
-        tens.map(|(i, &share)| bin(10 * i + 1, 10 * i + 10, both(share), both(0.5))).collect()
-    }
-
-    fn curve(points: &[(usize, f64)]) -> Vec<LengthScore> {
-        let score = |&(length, share): &(usize, f64)| LengthScore {
-            length,
-            sequences: 64,
-            loss: 0.1,
-            accuracy: both(share),
-            chance: both(0.5),
-        };
-        points.iter().map(score).collect()
-    }
-
-    fn judged(bins: &[BinScore], curve: &[LengthScore]) -> Outcome {
-        outcome(&*parity(), bins, curve, Metric::Exact, SOLVED)
-    }
-
-    #[test]
-    fn a_run_that_reaches_the_bar_in_every_bin_generalises() {
-        assert_eq!(judged(&bins(&[1.0, SOLVED, 0.95]), &[]), Outcome::Generalises);
-        // A single length may miss: the bin decides.
-        assert_eq!(judged(&bins(&[1.0, 0.95]), &curve(&[(11, 1.0), (12, 0.89)])), Outcome::Generalises);
-    }
-
-    #[test]
-    fn with_no_bin_beyond_the_training_lengths_a_run_fits_and_does_not_generalise() {
-        assert_eq!(judged(&bins(&[SOLVED]), &[]), Outcome::Fits);
-        assert_eq!(judged(&bins(&[0.89]), &[]), Outcome::FailsToTrain);
-    }
-
-    #[test]
-    fn a_run_below_the_bar_on_the_training_lengths_fails_to_train_whatever_it_does_beyond() {
-        assert_eq!(judged(&bins(&[0.89, 1.0]), &[]), Outcome::FailsToTrain);
-        assert_eq!(judged(&bins(&[0.5, 0.5]), &curve(&[(12, 0.5)])), Outcome::FailsToTrain);
-    }
-
-    #[test]
-    fn where_a_constant_reaches_the_bar_on_the_training_lengths_passing_and_failing_are_both_trivial() {
-        for accuracies in [[1.0, 1.0], [1.0, 0.2], [0.2, 0.2]] {
-            let mut bins = bins(&accuracies);
-            bins[0].chance = both(SOLVED);
-            assert_eq!(judged(&bins, &[]), Outcome::Trivial, "{accuracies:?}");
-            assert_eq!(judged(&bins[..1], &[]), Outcome::Trivial, "{accuracies:?}");
-        }
-        // Short of the bar it is only a high chance; and the bins beyond do not make what was learned trivial.
-        let mut hard = bins(&[1.0, 1.0]);
-        hard[0].chance = both(0.899);
-        hard[1].chance = both(1.0);
-        assert_eq!(judged(&hard, &[]), Outcome::Generalises);
-    }
-
-    #[test]
-    fn accuracy_and_chance_are_both_those_of_the_metric() {
-        let accuracy = Accuracy { token: 0.95, exact: 0.3 };
-        let scores = [bin(1, 10, accuracy, both(0.1)), bin(11, 20, accuracy, both(0.1))];
-        assert_eq!(outcome(&*parity(), &scores, &[], Metric::Token, SOLVED), Outcome::Generalises);
-        assert_eq!(outcome(&*parity(), &scores, &[], Metric::Exact, SOLVED), Outcome::FailsToTrain);
-        let easy = [bin(1, 10, both(1.0), Accuracy { token: 0.95, exact: 0.3 })];
-        assert_eq!(outcome(&*parity(), &easy, &[], Metric::Token, SOLVED), Outcome::Trivial);
-        assert_eq!(outcome(&*parity(), &easy, &[], Metric::Exact, SOLVED), Outcome::Fits);
-    }
-
-    #[test]
-    fn the_break_is_where_accuracy_drops_below_the_bar_and_stays_there_on_average() {
-        let breaks = |points: &[(usize, f64)]| judged(&bins(&[1.0, 0.6, 0.5]), &curve(points));
-        let at = |breaks_at| Outcome::FailsToGeneralise { breaks_at };
-        // Length 9 was trained on: it is no break, and does not count in the means.
-        assert_eq!(breaks(&[(9, 0.0), (11, 1.0), (12, 0.8), (13, 0.7), (20, 0.5)]), at(12));
-        // 12 misses the bar, but the mean from there on is 0.92; from 17 on it is 0.72 although 18 holds.
-        let held = [1.0; 10].map(|share| (14, share));
-        let tail = [(17, 0.7), (18, 0.95), (20, 0.5)];
-        assert_eq!(breaks(&[&[(11, 1.0), (12, 0.7)], &held[..], &tail].concat()), at(17));
-        // With fewer lengths that hold between, the mean from 12 on is 0.77.
-        assert_eq!(breaks(&[&[(11, 1.0), (12, 0.7)], &held[..1], &tail].concat()), at(12));
-    }
-
-    #[test]
-    fn without_a_length_to_blame_the_break_is_at_the_first_bin_below_the_bar() {
-        assert_eq!(judged(&bins(&[1.0, 0.95, 0.5]), &[]), Outcome::FailsToGeneralise { breaks_at: 21 });
-    }
-
-    #[test]
-    fn nothing_is_judged_of_a_text_or_without_scores() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.txt");
-        std::fs::write(&path, "so it goes, and so on. ".repeat(200)).unwrap();
-        let text = format!("text = {{ path = {path:?}, tokens = \"bytes\" }}");
-        let text = toml::from_str::<TaskConfig>(&text).unwrap().build().unwrap();
-        let mut scores = bins(&[1.0, 1.0]);
-        scores[0].chance = both(1.0);
-        assert_eq!(outcome(&*text, &scores, &[], Metric::Exact, SOLVED), Outcome::Measured);
-        assert_eq!(judged(&[], &[]), Outcome::Measured);
-    }
 }

@@ -1,6 +1,6 @@
 //! From a task's batch to the model and back: tensors in, loss or predictions out.
 
-use attnlab_hooks::{NoHooks, Observer};
+use attnlab_hooks::NoHooks;
 use attnlab_model::{Dropout, Transformer};
 use attnlab_ops::{self as ops, Rng};
 use attnlab_positions::{Places, Sequences};
@@ -60,17 +60,32 @@ impl Feed {
         Ok(Self { tokens, targets })
     }
 
-    /// Logits (N, outputs) at the labelled positions.
-    pub(crate) fn logits<O: Observer>(
+    /// What the model makes of the tokens, (B, T, D).
+    pub(crate) fn hidden(
         &self,
         model: &Transformer,
         places: &Places,
         masks: Option<&Dropout>,
-        observer: &mut O,
     ) -> Result<Tensor> {
-        let hidden = model.hidden(&self.tokens, places, masks, observer)?; // (B, T, D)
+        Ok(model.hidden(&self.tokens, places, masks, &mut NoHooks)?)
+    }
+
+    /// The same as something given: no gradient goes back through it.
+    pub(crate) fn features(
+        &self,
+        model: &Transformer,
+        places: &Places,
+        masks: Option<&Dropout>,
+    ) -> Result<Tensor> {
+        let hidden = ops::without_gradients(|| self.hidden(model, places, masks))?;
+        #[expect(clippy::disallowed_methods, reason = "nothing behind it is to learn")]
+        Ok(hidden.detach())
+    }
+
+    /// Logits (N, outputs) at the labelled positions of hidden states (B, T, D).
+    pub(crate) fn logits(&self, model: &Transformer, hidden: &Tensor) -> Result<Tensor> {
         let (b, t, d) = hidden.dims3()?;
-        let hidden = ops::reshape(&hidden, (b * t, d))?;
+        let hidden = ops::reshape(hidden, (b * t, d))?;
         let positions = match &self.targets {
             Targets::Classes { positions, .. } | Targets::Sets { positions, .. } => positions,
         };
@@ -109,14 +124,63 @@ impl Feed {
                 (on.flatten_all()?.to_vec1::<u32>()?, values.dim(1)?, positions, 0)
             }
         };
-        let Some(positions) = positions else { return Ok(said) };
-        let mut everywhere = vec![nothing; all * width];
-        for (row, position) in positions.to_vec1::<u32>()?.into_iter().enumerate() {
-            let to = position as usize * width;
-            everywhere[to..to + width].copy_from_slice(&said[row * width..(row + 1) * width]);
-        }
-        Ok(everywhere)
+        Ok(spread(said, width, positions.as_ref(), nothing, all)?)
     }
+
+    /// The loss of each position of these rows, 0 where it has no label: what [`Feed::loss`] sums, in f64.
+    fn losses(&self, logits: &Tensor, set_loss: SetLoss) -> Result<Vec<f64>> {
+        let logits = logits.to_dtype(DType::F64)?.to_vec2::<f64>()?;
+        let (losses, positions): (Vec<f64>, _) = match &self.targets {
+            Targets::Classes { positions, classes } => {
+                let classes = classes.to_vec1::<u32>()?;
+                (
+                    logits.iter().zip(classes).map(|(z, class)| surprisal(z, class as usize)).collect(),
+                    positions,
+                )
+            }
+            Targets::Sets { positions, values } => {
+                let values = values.to_dtype(DType::F64)?.to_vec2::<f64>()?;
+                (logits.iter().zip(&values).map(|(z, set)| set_loss.of(z, set)).collect(), positions)
+            }
+        };
+        Ok(spread(losses, 1, positions.as_ref(), 0.0, self.tokens.elem_count())?)
+    }
+}
+
+/// −log softmax(z)[class].
+fn surprisal(z: &[f64], class: usize) -> f64 {
+    let most = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = z.iter().map(|z| (z - most).exp()).sum();
+    most + sum.ln() - z.get(class).copied().unwrap_or(f64::NAN)
+}
+
+impl SetLoss {
+    /// The loss of a set with these logits, averaged over the outputs.
+    fn of(self, logits: &[f64], set: &[f64]) -> f64 {
+        let of_output = |(&z, &y): (&f64, &f64)| match self {
+            // −y log σ(z) − (1 − y) log(1 − σ(z)), without overflow.
+            Self::CrossEntropy => z.max(0.0) - z * y + (-z.abs()).exp().ln_1p(),
+            Self::SquaredError => (1.0 / (1.0 + (-z).exp()) - y).powi(2),
+        };
+        logits.iter().zip(set).map(of_output).sum::<f64>() / logits.len().max(1) as f64
+    }
+}
+
+/// Values of the labelled positions, `width` each, among `nothing` for the others; as they are if all are labelled.
+fn spread<T: Copy>(
+    values: Vec<T>,
+    width: usize,
+    positions: Option<&Tensor>,
+    nothing: T,
+    all: usize,
+) -> candle_core::Result<Vec<T>> {
+    let Some(positions) = positions else { return Ok(values) };
+    let mut everywhere = vec![nothing; all * width];
+    for (row, position) in positions.to_vec1::<u32>()?.into_iter().enumerate() {
+        let to = position as usize * width;
+        everywhere[to..to + width].copy_from_slice(&values[row * width..(row + 1) * width]);
+    }
+    Ok(everywhere)
 }
 
 /// Loss summed over the labels, and what the model says at every position, of all rows of a batch, a
@@ -128,20 +192,49 @@ pub(crate) fn judge(
     device: &Device,
     rng: &mut Rng,
 ) -> Result<(f64, Vec<u32>)> {
+    let (mut loss, mut said) = (0.0, Vec::new());
+    each_feed(model, batch, device, rng, |feed, logits| {
+        let of_rows = feed.loss(logits, set_loss)?;
+        loss += f64::from(of_rows.to_dtype(DType::F32)?.to_scalar::<f32>()?);
+        said.extend(feed.predictions(logits)?);
+        Ok(())
+    })?;
+    Ok((loss, said))
+}
+
+/// The loss of every position (rows, len), 0 where it has no label, and what the model says there.
+pub(crate) fn judge_each(
+    model: &Transformer,
+    batch: &Batch,
+    set_loss: SetLoss,
+    device: &Device,
+    rng: &mut Rng,
+) -> Result<(Vec<f64>, Vec<u32>)> {
+    let (mut losses, mut said) = (Vec::new(), Vec::new());
+    each_feed(model, batch, device, rng, |feed, logits| {
+        losses.extend(feed.losses(logits, set_loss)?);
+        said.extend(feed.predictions(logits)?);
+        Ok(())
+    })?;
+    Ok((losses, said))
+}
+
+/// Shows the logits of all rows, a micro-batch at a time.
+fn each_feed(
+    model: &Transformer,
+    batch: &Batch,
+    device: &Device,
+    rng: &mut Rng,
+    mut see: impl FnMut(&Feed, &Tensor) -> Result<()>,
+) -> Result<()> {
     let rows_at_once = micro_batch_rows(model.config(), batch.len);
     let places = model.position().places(&sequences(batch), rng);
-    let (mut loss, mut said) = (0.0, Vec::new());
     for start in (0..batch.rows).step_by(rows_at_once) {
         let feed = Feed::new(batch, start, rows_at_once.min(batch.rows - start), device)?;
-        let (loss_of_rows, said_of_rows) = ops::without_gradients(|| -> Result<_> {
-            let places = places.slice_rows(start, rows_at_once);
-            let logits = feed.logits(model, &places, None, &mut NoHooks)?;
-            Ok((feed.loss(&logits, set_loss)?, feed.predictions(&logits)?))
-        })?;
-        loss += f64::from(loss_of_rows.to_dtype(DType::F32)?.to_scalar::<f32>()?);
-        said.extend(said_of_rows);
+        let places = places.slice_rows(start, rows_at_once);
+        ops::without_gradients(|| see(&feed, &feed.logits(model, &feed.hidden(model, &places, None)?)?))?;
     }
-    Ok((loss, said))
+    Ok(())
 }
 
 /// What an encoding may know of a batch.

@@ -13,6 +13,7 @@ pub mod bench;
 pub mod config;
 
 mod checkpoint;
+mod draw;
 mod durable;
 mod error;
 mod evaluate;
@@ -30,6 +31,6 @@ pub use error::{Result, RunError};
 pub use evaluate::BaselineCache;
 pub use execute::{Ended, Execution};
 pub use progress::{Event, Progress, Silent};
-pub use step::{StepMemory, StepResult, TrainingStep, micro_batch_rows};
+pub use step::{Learns, StepMemory, StepResult, TrainingStep, micro_batch_rows};
 pub use train::{Resources, run};
 pub use trained::Trained;

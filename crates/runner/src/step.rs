@@ -1,6 +1,6 @@
 //! One optimiser step over micro-batches.
 //!
-//! A batch is cut into micro-batches small enough for their activations to stay in the cache. They are dealt to a
+//! A batch, or each of several of different lengths, is cut into micro-batches small enough for their activations to stay in the cache. They are dealt to a
 //! fixed number of lanes; a lane runs its micro-batches in order and sums their gradients, and the lanes' sums are
 //! added in order. Threads take whole lanes. How the work is cut and summed depends on the configuration alone, so
 //! one thread and sixteen give the same bytes.
@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use attnlab_hooks::NoHooks;
 use attnlab_model::{Dropout, Mlp, ModelConfig, Transformer};
 use attnlab_ops::{Gradients, Packs, Parameters, Streams, Tape};
 use attnlab_positions::Places;
@@ -94,16 +93,37 @@ impl StepMemory {
     }
 }
 
+/// What a step changes of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learns {
+    /// Every parameter.
+    Everything,
+    /// The output head alone, of what the rest makes of the tokens.
+    Head,
+}
+
+impl Learns {
+    /// The parameters of a model that a step changes.
+    pub fn of(self, parameters: &Parameters) -> Parameters {
+        match self {
+            Self::Everything => parameters.clone(),
+            Self::Head => parameters.only(|name| name.starts_with("head.")),
+        }
+    }
+}
+
 /// Loss and gradient of a batch.
 pub struct TrainingStep<'a> {
     /// The model.
     pub model: &'a Transformer,
-    /// Its parameters.
+    /// Those of its parameters that it learns: [`Learns::of`] all.
     pub parameters: &'a Parameters,
     /// Where dropout masks come from.
     pub streams: Streams,
     /// The loss of tasks that are labelled with sets.
     pub set_loss: SetLoss,
+    /// What `parameters` are of the model.
+    pub learns: Learns,
     /// Threads to use.
     pub threads: usize,
     /// Where tensors live.
@@ -115,10 +135,15 @@ pub struct TrainingStep<'a> {
 impl TrainingStep<'_> {
     /// Runs forward and backward over the batch. `step` addresses the dropout masks.
     pub fn run(&self, batch: &Batch, places: &Places, step: u64) -> Result<StepResult> {
-        let rows = micro_batch_rows(self.model.config(), batch.len).min(batch.rows).max(1);
-        let count = batch.rows.div_ceil(rows);
-        let lanes = LANES.min(count);
-        let labels = batch.labelled().max(1) as f64;
+        self.run_groups(&[(batch, places)], step)
+    }
+
+    /// The same over several batches, each of a length of its own, as if they were one.
+    pub fn run_groups(&self, groups: &[(&Batch, &Places)], step: u64) -> Result<StepResult> {
+        let micro_batches: Vec<Micro<'_>> =
+            groups.iter().flat_map(|&(batch, places)| self.micro_batches(batch, places)).collect();
+        let lanes = LANES.min(micro_batches.len());
+        let labels = groups.iter().map(|(batch, _)| batch.labelled()).sum::<usize>().max(1) as f64;
         self.memory.packs(self.parameters).parameters_changed(); // by the optimiser
         let next = AtomicUsize::new(0);
         let folded = Mutex::new(Folded::default());
@@ -129,12 +154,9 @@ impl TrainingStep<'_> {
                 if lane >= lanes {
                     break;
                 }
-                let micro_batches = (lane..count).step_by(lanes).map(|micro| Micro {
-                    index: (step << 20) | micro as u64,
-                    start: micro * rows,
-                    rows: rows.min(batch.rows - micro * rows),
-                });
-                let sum = self.lane(batch, places, labels, micro_batches, &mut tape);
+                let own = micro_batches.iter().enumerate().skip(lane).step_by(lanes);
+                let own = own.map(|(micro, batch)| ((step << 20) | micro as u64, batch));
+                let sum = self.lane(labels, own, &mut tape);
                 lock(&folded).add(lane, sum, self.memory);
             }
             lock(&self.memory.tapes).push(tape);
@@ -153,23 +175,32 @@ impl TrainingStep<'_> {
         Ok(StepResult { loss, gradients })
     }
 
-    /// Runs a lane's micro-batches in order and sums their losses and gradients.
-    fn lane(
+    fn micro_batches<'b>(&self, batch: &'b Batch, places: &'b Places) -> impl Iterator<Item = Micro<'b>> {
+        let rows = micro_batch_rows(self.model.config(), batch.len).min(batch.rows).max(1);
+        let starts = (0..batch.rows).step_by(rows);
+        starts.map(move |start| Micro { batch, places, start, rows: rows.min(batch.rows - start) })
+    }
+
+    /// Runs a lane's micro-batches in order, each with the number that its dropout masks are found by, and sums their
+    /// losses and gradients.
+    fn lane<'b>(
         &self,
-        batch: &Batch,
-        places: &Places,
         labels: f64,
-        micro_batches: impl Iterator<Item = Micro>,
+        micro_batches: impl Iterator<Item = (u64, &'b Micro<'b>)>,
         tape: &mut Tape,
     ) -> Result<(f64, Gradients)> {
         let mut sum = self.memory.sum(self.parameters)?;
         let mut losses = 0.0;
-        for micro in micro_batches {
-            let masks = Dropout::new(self.streams, micro.index);
-            let feed = Feed::new(batch, micro.start, micro.rows, self.device)?;
-            let places = places.slice_rows(micro.start, micro.rows);
+        for (index, micro) in micro_batches {
+            let masks = Dropout::new(self.streams, index);
+            let feed = Feed::new(micro.batch, micro.start, micro.rows, self.device)?;
+            let places = micro.places.slice_rows(micro.start, micro.rows);
             let loss = tape.gradient(&mut sum, || -> Result<Tensor> {
-                let logits = feed.logits(self.model, &places, Some(&masks), &mut NoHooks)?;
+                let hidden = match self.learns {
+                    Learns::Everything => feed.hidden(self.model, &places, Some(&masks))?,
+                    Learns::Head => feed.features(self.model, &places, Some(&masks))?,
+                };
+                let logits = feed.logits(self.model, &hidden)?;
                 Ok((feed.loss(&logits, self.set_loss)? / labels)?)
             })?;
             losses += loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
@@ -179,9 +210,9 @@ impl TrainingStep<'_> {
 }
 
 /// Some sequences of a batch.
-struct Micro {
-    /// Where its dropout masks are found.
-    index: u64,
+struct Micro<'a> {
+    batch: &'a Batch,
+    places: &'a Places,
     start: usize,
     rows: usize,
 }
@@ -264,6 +295,7 @@ mod tests {
                 parameters: &parameters,
                 streams,
                 set_loss: SetLoss::CrossEntropy,
+                learns: Learns::Everything,
                 threads,
                 device: &Device::Cpu,
                 memory: &memory,
@@ -315,6 +347,98 @@ mod tests {
         }
     }
 
+    fn batch(rows: usize, len: usize, index: u64) -> Batch {
+        let mut rng = Streams::new(4).rng("batch", index);
+        let mut draw = || (0..rows * len).map(|_| rng.random_range(0..7)).collect::<Vec<u32>>();
+        Batch { rows, len, tokens: draw(), labels: Labels::Classes(draw()) }
+    }
+
+    /// A model of 7 tokens with what it learns.
+    fn model(learns: Learns) -> (Transformer, Parameters) {
+        let config = ModelConfig {
+            vocab_size: 7,
+            n_outputs: 7,
+            max_len: 24,
+            mask: Mask::Causal,
+            position: toml::from_str::<PositionConfig>("sinusoidal = {}").unwrap(),
+            architecture: Architecture { tie_embeddings: false, ..small(Norm::Layer, Mlp::Gelu) },
+            details: Details::default(),
+        };
+        let parameters = Parameters::new();
+        let vb = parameters.seeded(Streams::new(4), DType::F32, &Device::Cpu);
+        let model = Transformer::new(&config, vb).unwrap();
+        (model, learns.of(&parameters))
+    }
+
+    /// The loss over batches and the gradient by name.
+    fn gradient(learns: Learns, batches: &[Batch], threads: usize) -> (f64, Vec<(String, Tensor)>) {
+        let (model, parameters) = model(learns);
+        let memory = StepMemory::default();
+        let step = TrainingStep {
+            model: &model,
+            parameters: &parameters,
+            streams: Streams::new(4),
+            set_loss: SetLoss::CrossEntropy,
+            learns,
+            threads,
+            device: &Device::Cpu,
+            memory: &memory,
+        };
+        let places: Vec<Places> = batches.iter().map(|batch| Places::range(0, batch.len)).collect();
+        let groups: Vec<(&Batch, &Places)> = batches.iter().zip(&places).collect();
+        let result = step.run_groups(&groups, 0).unwrap();
+        let names = parameters.vars().into_iter().map(|(name, _)| name);
+        let tensors = result.gradients.tensors().iter().map(|tensor| tensor.copy().unwrap());
+        (result.loss, names.zip(tensors).collect())
+    }
+
+    fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {
+        (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()
+    }
+
+    #[test]
+    fn the_gradient_of_several_lengths_is_that_of_the_mean_over_all_their_labels() {
+        let batches = [batch(6, 3, 0), batch(2, 24, 1), batch(9, 5, 2)];
+        let labels = batches.each_ref().map(|batch| batch.labelled() as f64);
+        let all: f64 = labels.iter().sum();
+        let (loss, together) = gradient(Learns::Everything, &batches, 2);
+        let apart = batches.each_ref().map(|one| gradient(Learns::Everything, std::slice::from_ref(one), 1));
+        let mean: f64 = apart.iter().zip(labels).map(|((loss, _), n)| loss * n / all).sum();
+        assert!((loss - mean).abs() < 1e-6, "{loss} and {mean}");
+        for (i, (name, tensor)) in together.iter().enumerate() {
+            let weighted =
+                apart.iter().zip(labels).map(|((_, tensors), n)| (&tensors[i].1 * (n / all)).unwrap());
+            let mean = weighted.reduce(|a, b| (a + b).unwrap()).unwrap();
+            let difference = largest_difference(tensor, &mean);
+            assert!(difference < 1e-6, "{name}: {difference}");
+        }
+        for threads in [1, 3, 16] {
+            let (other, tensors) = gradient(Learns::Everything, &batches, threads);
+            assert_eq!(other.to_bits(), loss.to_bits(), "{threads} threads");
+            for ((name, a), (_, b)) in tensors.iter().zip(&together) {
+                assert_eq!(largest_difference(a, b), 0.0, "{name}, {threads} threads");
+            }
+        }
+    }
+
+    #[test]
+    fn the_gradient_of_the_head_alone_is_the_heads_part_of_the_whole() {
+        let batches = [batch(6, 3, 0), batch(2, 24, 1)];
+        let (loss, whole) = gradient(Learns::Everything, &batches, 1);
+        let (same, head) = gradient(Learns::Head, &batches, 1);
+        assert!((loss - same).abs() < 1e-9, "{loss} and {same}");
+        let names: Vec<&str> = head.iter().map(|(name, _)| name.as_str()).collect();
+        assert!(!names.is_empty() && names.iter().all(|name| name.starts_with("head.")), "{names:?}");
+        for (name, tensor) in &head {
+            let (_, of_whole) = whole.iter().find(|(other, _)| other == name).unwrap();
+            assert!(largest_difference(tensor, of_whole) < 1e-7, "{name}");
+            assert!(
+                tensor.abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap() > 0.0,
+                "{name} is 0"
+            );
+        }
+    }
+
     #[test]
     fn a_batch_without_rows_is_an_error() {
         let position = toml::from_str::<PositionConfig>("none = {}").unwrap();
@@ -334,6 +458,7 @@ mod tests {
             parameters: &parameters,
             streams,
             set_loss: SetLoss::CrossEntropy,
+            learns: Learns::Everything,
             threads: 2,
             device: &Device::Cpu,
             memory: &StepMemory::default(),

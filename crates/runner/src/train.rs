@@ -5,21 +5,22 @@ use std::path::{Path, PathBuf};
 
 use attnlab_model::Transformer;
 use attnlab_ops::{AdamW, LearningRate, Parameters, Rng, Streams};
-use attnlab_report::record::{Evaluation, MetricLine, Outcome};
-use attnlab_tasks::{Split, Task};
+use attnlab_positions::Places;
+use attnlab_report::record::{BinScore, ControlKind, Evaluation, MetricLine, Outcome};
+use attnlab_tasks::{Batch, Labelling, Tally, Task};
 use candle_core::{DType, Device};
-use rand::Rng as _;
 
 use crate::checkpoint::{self, TrainerState};
 use crate::config::RunConfig;
+use crate::draw::Draw;
 use crate::durable;
 use crate::error::{Result, RunError};
-use crate::evaluate::{self, BaselineCache, Evaluator};
+use crate::evaluate::{self, BaselineCache, Evaluator, Marked};
 use crate::feed::sequences;
 use crate::look::Looker;
 use crate::progress::{Event, Progress};
 use crate::provenance;
-use crate::step::{StepMemory, TrainingStep};
+use crate::step::{Learns, StepMemory, TrainingStep};
 
 /// With what a run is done. Nothing here but the device can change a result, and that only in the last bits.
 pub struct Resources<'a> {
@@ -142,13 +143,15 @@ struct Trainer<'a> {
     /// What tells the task from every other.
     task_key: String,
     streams: Streams,
+    /// All parameters, and those that are trained.
     parameters: Parameters,
+    trained: Parameters,
+    learns: Learns,
     model: Transformer,
     optimizer: AdamW,
     memory: StepMemory,
     learning_rate: LearningRate,
-    /// Training lengths that the task admits.
-    lengths: Vec<usize>,
+    draw: Draw<'a>,
     state: TrainerState,
 }
 
@@ -165,8 +168,16 @@ impl<'a> Trainer<'a> {
             &config.model_config(task),
             parameters.seeded(streams, DType::F32, &resources.device),
         )?;
-        let mut optimizer = AdamW::new(&parameters, config.train.adamw())?;
-        let lengths = evaluate::lengths_of(task, config.train.lengths, 0);
+        let learns = match config.control {
+            Some(ControlKind::Frozen) => Learns::Head,
+            _ => Learns::Everything,
+        };
+        let trained = learns.of(&parameters);
+        let mut optimizer = AdamW::new(&trained, config.train.adamw())?;
+        let labelling = match config.control {
+            Some(ControlKind::ShuffledLabels) => Labelling::Shuffled,
+            _ => Labelling::True,
+        };
         let state = match checkpoint::newest(&files.checkpoints())? {
             Some(path) => {
                 let state = checkpoint::load(&path, &parameters, &mut optimizer, &resources.device)?;
@@ -191,11 +202,13 @@ impl<'a> Trainer<'a> {
             task_key,
             streams,
             parameters,
+            trained,
+            learns,
             model,
             optimizer,
             memory: StepMemory::default(),
             learning_rate,
-            lengths,
+            draw: Draw::new(config, task, labelling),
             state,
         })
     }
@@ -247,21 +260,23 @@ impl<'a> Trainer<'a> {
     fn step(&mut self) -> Result<std::result::Result<MetricLine, String>> {
         let train = &self.config.train;
         let index = self.state.step;
-        let mut rng = self.streams.rng("batch", index);
-        let length = self.lengths[rng.random_range(0..self.lengths.len())];
-        let batch = self.task.batch(Split::Train, train.batch_size, length, &mut rng)?;
+        let batches = self.draw.batches(index)?;
         let mut rng: Rng = self.streams.rng("places", index);
-        let places = self.model.position().training_places(&sequences(&batch), &mut rng);
+        let mut places =
+            |batch: &Batch| -> Places { self.model.position().training_places(&sequences(batch), &mut rng) };
+        let places: Vec<Places> = batches.iter().map(&mut places).collect();
+        let groups: Vec<(&Batch, &Places)> = batches.iter().zip(&places).collect();
         let step = TrainingStep {
             model: &self.model,
-            parameters: &self.parameters,
+            parameters: &self.trained,
             streams: self.streams,
             set_loss: train.set_loss,
+            learns: self.learns,
             threads: self.resources.threads,
             device: &self.resources.device,
             memory: &self.memory,
         };
-        let mut result = step.run(&batch, &places, index)?;
+        let mut result = step.run_groups(&groups, index)?;
         let norm = match train.clip_norm {
             Some(max) => result.gradients.clip(max)?,
             None => result.gradients.norm()?,
@@ -273,7 +288,7 @@ impl<'a> Trainer<'a> {
         self.optimizer.step(&result.gradients, learning_rate)?;
         self.memory.give_back(result.gradients);
         self.state.step += 1;
-        self.state.labels += batch.labelled() as u64;
+        self.state.labels += batches.iter().map(|batch| batch.labelled() as u64).sum::<u64>();
         Ok(Ok(MetricLine {
             step: self.state.step,
             loss: result.loss,
@@ -281,6 +296,7 @@ impl<'a> Trainer<'a> {
             gradient_norm: norm,
             labels: self.state.labels,
             accuracy: None,
+            longest: self.draw.longest(index),
         }))
     }
 
@@ -315,10 +331,29 @@ impl<'a> Trainer<'a> {
     fn evaluate(&self) -> Result<Evaluation> {
         self.tell(&Event::Evaluating);
         let eval = &self.config.eval;
-        let (bins, curve) = self.evaluator().bins(eval, self.resources.baselines)?;
+        let mut scores = self.evaluator().bins(eval, self.resources.baselines)?;
+        if let Some(first) = scores.bins.first_mut() {
+            self.look_for_seen(first, &scores.strings)?;
+        }
+        let (bins, curve) = (scores.bins, scores.curve);
         let outcome = evaluate::outcome(self.task, &bins, &curve, eval.metric, eval.solved);
         let heads = self.looker()?.statistics()?;
         Ok(Evaluation { bins, curve, heads, ..self.evaluation(outcome) })
+    }
+
+    /// Says of the bin of training lengths how many of its sequences were trained on, and how the others are scored.
+    /// With shuffled labels none was trained on as it is.
+    fn look_for_seen(&self, bin: &mut BinScore, strings: &[Marked]) -> Result<()> {
+        if strings.is_empty() || self.config.control == Some(ControlKind::ShuffledLabels) {
+            return Ok(());
+        }
+        let seen = evaluate::trained_on(&self.draw, self.state.step, strings, self.resources.threads)?;
+        let mut others = Tally::default();
+        let unseen = strings.iter().zip(&seen).filter(|(_, seen)| !**seen);
+        unseen.for_each(|(string, _)| others.merge(&string.tally));
+        bin.seen = Some(seen.iter().filter(|seen| **seen).count() as f64 / seen.len() as f64);
+        bin.unseen = (others.sequences > 0).then(|| evaluate::accuracy(&others));
+        Ok(())
     }
 
     /// An evaluation without scores.
@@ -328,7 +363,7 @@ impl<'a> Trainer<'a> {
             id: self.id.clone(),
             outcome,
             steps: self.state.step,
-            parameters: self.parameters.count() as u64,
+            parameters: self.trained.count() as u64,
             metric: self.config.eval.metric,
             train_lengths: (shortest, longest),
             bins: Vec::new(),
@@ -357,3 +392,6 @@ impl<'a> Trainer<'a> {
         self.resources.progress.tell(&self.id, event);
     }
 }
+
+#[cfg(test)]
+mod tests;

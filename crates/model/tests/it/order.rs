@@ -50,25 +50,3 @@ fn without_positions_and_mask_the_order_of_the_tokens_cannot_matter() {
         assert!(largest_difference(&row(&a, 4), &row(&b, 4)) > 1e-7, "{kind}");
     }
 }
-
-#[test]
-fn one_causal_layer_without_positions_does_not_see_the_order_of_the_prefix_and_two_do() {
-    let difference = |n_layers| {
-        let architecture = Architecture { n_layers, ..small() };
-        let a = logits(&architecture, "none", Mask::Causal, &[1, 2, 3, 4, 5]);
-        let b = logits(&architecture, "none", Mask::Causal, &[4, 2, 1, 3, 5]);
-        largest_difference(&row(&a, 4), &row(&b, 4))
-    };
-    assert!(difference(1) < 1e-5, "{}", difference(1));
-    assert!(difference(2) > 1e-3, "{}", difference(2));
-}
-
-#[test]
-fn without_positions_and_a_first_token_of_its_own_a_repeated_symbol_has_one_state() {
-    let same = logits(&small(), "none", Mask::Causal, &[3; 9]);
-    let with_bos = logits(&small(), "none", Mask::Causal, &[0, 3, 3, 3, 3, 3, 3, 3, 3]);
-    for i in 1..9 {
-        assert!(largest_difference(&row(&same, 0), &row(&same, i)) < 1e-6);
-    }
-    assert!(largest_difference(&row(&with_bos, 1), &row(&with_bos, 8)) > 1e-7);
-}

@@ -241,6 +241,7 @@ pub fn write_run(dir: &Path, run: &PlannedRun, fate: Fate, chance: f64) {
             gradient_norm: 1.0,
             labels: u64::from(i) * 1000,
             accuracy: (i % 6 == 5).then_some(Accuracy { token: 0.5 + 0.5 * learned, exact: learned }),
+            longest: None,
         };
         metrics.push_str(&serde_json::to_string(&line).unwrap());
         metrics.push('\n');

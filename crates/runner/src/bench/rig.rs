@@ -9,7 +9,7 @@ use super::size::Size;
 use crate::config::SetLoss;
 use crate::error::Result;
 use crate::feed::sequences;
-use crate::step::{StepMemory, TrainingStep};
+use crate::step::{Learns, StepMemory, TrainingStep};
 
 /// Everything that a step needs, in memory: forward, backward, and AdamW 1e-3 with weight decay 0.01 on everything.
 pub(super) struct Rig {
@@ -47,6 +47,7 @@ impl Rig {
             parameters: &self.parameters,
             streams: self.streams,
             set_loss: SetLoss::CrossEntropy,
+            learns: Learns::Everything,
             threads: self.threads,
             device: &Device::Cpu,
             memory: &self.memory,

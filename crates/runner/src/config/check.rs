@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use attnlab_report::record::ControlKind;
 use attnlab_tasks::{Task, TaskConfig, TaskError};
 
+use super::kind::POSITION;
 use super::lengths::{Lengths, problem_with, shown};
 use super::run::RunConfig;
 use super::size::oversized;
+use super::train::TrainConfig;
 
 /// A broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +58,7 @@ pub(crate) fn findings(run: &RunConfig, task: &Built) -> Vec<Finding> {
         Ok(task) => {
             if found.0.is_empty() {
                 found.lengths(run, task.as_ref());
+                found.control(run, task.as_ref());
             }
             if found.0.is_empty() {
                 found.whole_model(run, task.as_ref());
@@ -84,8 +88,9 @@ impl Findings {
         let t = &run.train;
         self.between("train.steps", t.steps, 1, 1_000_000_000);
         self.between("train.batch_size", t.batch_size, 1, 1_000_000);
-        if let Some(problem) = problem_with(t.lengths) {
-            self.rule(false, "train.lengths", || format!("is no range: {problem}"));
+        match problem_with(t.lengths) {
+            Some(problem) => self.rule(false, "train.lengths", || format!("is no range: {problem}")),
+            None => self.drawn_lengths(t),
         }
         self.rule(t.steps == 0 || t.warmup <= t.steps, "train.warmup", || {
             format!("is {}, longer than the whole run of {} steps", t.warmup, t.steps)
@@ -130,6 +135,73 @@ impl Findings {
                 format!("`train.map_steps` asks for step {step}, but the run has {} steps", t.steps);
             let keys = vec![format!("train.map_steps.{i}"), "train.map_steps".to_string()];
             self.0.push(Finding { keys, message });
+        }
+    }
+
+    /// The mixture, the curriculum and the lengths in a batch, given that `train.lengths` is a range.
+    fn drawn_lengths(&mut self, t: &TrainConfig) {
+        if t.batch_size > 0 {
+            self.rule((1..=t.batch_size).contains(&t.lengths_per_batch), "train.lengths_per_batch", || {
+                format!(
+                    "is {}, but should be 1 to the {} sequences of a batch",
+                    t.lengths_per_batch, t.batch_size
+                )
+            });
+        }
+        let [shortest, longest] = t.lengths;
+        for (i, share) in t.mixture.iter().enumerate() {
+            let keys = |key: &str| vec![format!("train.mixture.{i}.{key}"), "train.mixture".to_string()];
+            if !(share.weight > 0.0 && share.weight.is_finite()) {
+                let message =
+                    format!("`train.mixture`: a weight is {}, but should be a positive number", share.weight);
+                self.0.push(Finding { keys: keys("weight"), message });
+            }
+            let problem = problem_with(share.lengths).or_else(|| {
+                let [from, to] = share.lengths;
+                let (own, all) = (shown(share.lengths), shown(t.lengths));
+                (from < shortest || to > longest)
+                    .then(|| format!("{own} is not within the training lengths {all}"))
+            });
+            if let Some(problem) = problem {
+                let mut keys = keys("lengths");
+                keys.push("train.lengths".to_string());
+                self.0.push(Finding { keys, message: format!("`train.mixture`: {problem}") });
+                return;
+            }
+        }
+        let ends = t.mixture.iter().map(|share| share.lengths);
+        if let Some(hull) = ends.reduce(|a, b| [a[0].min(b[0]), a[1].max(b[1])]) {
+            self.rule(hull == t.lengths, "train.mixture", || {
+                let (hull, all) = (shown(hull), shown(t.lengths));
+                format!("spans {hull}, but `train.lengths` are {all}: they should begin and end alike")
+            });
+        }
+        if let Some(curriculum) = t.curriculum {
+            self.between("train.curriculum.from", curriculum.from, shortest, longest);
+            if t.steps > 0 {
+                self.between("train.curriculum.steps", curriculum.steps, 1, t.steps);
+            }
+        }
+    }
+
+    /// A control is one of what the run is.
+    fn control(&mut self, run: &RunConfig, task: &dyn Task) {
+        let mut refuse = |key: &str, message: String| {
+            self.0.push(Finding { keys: vec![key.to_string(), "control".to_string()], message });
+        };
+        match run.control {
+            Some(ControlKind::ShuffledLabels) if !task.has_answer() => refuse(
+                "controls.shuffled_labels",
+                format!(
+                    "`controls.shuffled_labels`: the task `{}` is a text, whose labels are its own tokens; leave this control out",
+                    task.label()
+                ),
+            ),
+            Some(ControlKind::Frozen) if run.model.tie_embeddings => refuse(
+                "model.tie_embeddings",
+                "`model.tie_embeddings` is true, but in a frozen run the head alone is trained; set it to false".to_string(),
+            ),
+            _ => {}
         }
     }
 
@@ -202,6 +274,28 @@ impl Findings {
                 return;
             }
         }
+        self.drawn(run, task);
+    }
+
+    /// Every range of the mixture has strings, and the curriculum has some to begin with.
+    fn drawn(&mut self, run: &RunConfig, task: &dyn Task) {
+        let t = &run.train;
+        for (i, share) in t.mixture.iter().enumerate() {
+            if let Some(message) = unusable(share.lengths, task) {
+                let keys = vec![format!("train.mixture.{i}.lengths"), "train.mixture".to_string()];
+                self.0.push(Finding { keys, message: format!("`train.mixture`: {message}") });
+                return;
+            }
+        }
+        let Some(curriculum) = t.curriculum else { return };
+        let mut ranges = t.mixture.iter().map(|share| share.lengths).collect::<Vec<_>>();
+        if ranges.is_empty() {
+            ranges.push(t.lengths);
+        }
+        let begins = |[from, to]: Lengths| (from..=to.min(curriculum.from)).any(|length| task.admits(length));
+        self.rule(ranges.into_iter().any(begins), "train.curriculum.from", || {
+            format!("is {}, up to which there is nothing to train on; raise it", curriculum.from)
+        });
     }
 
     fn whole_model(&mut self, run: &RunConfig, task: &dyn Task) {
@@ -250,7 +344,15 @@ fn task_finding(error: &TaskError) -> Finding {
 }
 
 fn position_finding(error: &attnlab_positions::ConfigError) -> Finding {
-    let key = format!("position.{}", error.field);
+    let key = format!("position.{}", error.path());
     let message = format!("`{key}`: {}", error.problem);
-    Finding { keys: vec![key, "position.kind".to_string()], message }
+    // What is left out may be a default of an encoding that is given, or of one that is left out too.
+    let mut keys = vec![key.clone()];
+    let mut above = key.as_str();
+    while let Some((table, _)) = above.rsplit_once('.') {
+        keys.push(format!("{table}.kind"));
+        keys.extend((table != POSITION).then(|| table.to_string()));
+        above = table;
+    }
+    Finding { keys, message }
 }

@@ -16,7 +16,10 @@ pub struct EvalConfig {
     /// Lengths scored in each bin, evenly spread; 0 is every length: 0.
     /// Beware of a spread that falls in step with a period of the task.
     pub points: usize,
-    /// Sequences scored in each bin, shared among its lengths: 512.
+    /// Sequences scored in each bin, shared among its lengths: 512. Under the protocol prefix, where the beginnings of long
+    /// strings are distributed and labelled as short strings are and the model is causal with an encoding that goes by the
+    /// index alone, so many strings of the longest length of all bins are scored, at every length at once: the scores of
+    /// different lengths then share their strings.
     pub samples: usize,
     /// The accuracy that verdicts go by, `exact` (whole sequences) or `token` (labels): `exact`.
     pub metric: Metric,

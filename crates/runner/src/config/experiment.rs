@@ -6,6 +6,7 @@ use std::path::Path;
 use attnlab_report::record::{Axis, Grid, PlannedRun};
 use toml::de::DeValue;
 
+use super::controls::controls;
 use super::grid::{Plan, Planned};
 use super::kind::spelled_out;
 use super::message::{problem, unknown};
@@ -28,7 +29,7 @@ pub struct Experiment {
     pub name: String,
     /// One sentence of what is asked; may be empty.
     pub description: String,
-    /// Every run, in the order of `grid.runs`.
+    /// Every run, in the order of `grid.runs`: the grid's, then its controls.
     pub runs: Vec<RunConfig>,
     /// The plan as the results folder keeps it.
     pub grid: Grid,
@@ -128,7 +129,7 @@ fn expanded<'t>(
     let mut base = tree.clone();
     // Keys of the grid would be found there and not where they were carried to.
     base.remove("grid");
-    let runs = resolved(&base, &planned, &name, &mut resolver, sources)?;
+    let mut runs = resolved(&base, &planned, &name, &mut resolver, sources)?;
 
     let axes = plan.axes.iter().map(|axis| Axis {
         key: axis.key.clone(),
@@ -143,6 +144,10 @@ fn expanded<'t>(
     };
     refuse_equal_runs(&grid, sources)?;
     grid.published = published(&tree, &grid, &runs, is_whole, &resolver, sources)?;
+    for (run, planned) in controls(&base, &planned, (&grid, &runs), &mut resolver, sources)? {
+        runs.push(run);
+        grid.runs.push(planned);
+    }
     Ok(Experiment { name, description, runs, grid })
 }
 
@@ -150,9 +155,18 @@ fn expanded<'t>(
 fn refuse_unknown(tree: &Tree<'_>, sources: &Sources) -> Result<(), Vec<Problem>> {
     let allowed: Vec<&str> =
         ["name", "description", "seed"].into_iter().chain(SECTIONS).chain(["grid", "published"]).collect();
+    // Written into the config.toml of a control, and of no use to people: not among what is offered.
+    if let Some(node) = tree.get("control")
+        && let Some(other) = ["grid", "controls"].into_iter().find(|key| tree.contains_key(*key))
+    {
+        let message =
+            format!("`control` marks the configuration of a single run, but there is a `{other}` beside it");
+        let notes = vec!["runs that are controls are asked for in the table [controls]".to_string()];
+        return Err(vec![problem(sources, Some(node.span()), message, notes)]);
+    }
     let problems: Vec<Problem> = in_order(tree)
         .into_iter()
-        .filter(|(key, _)| !allowed.contains(&key.get_ref().as_ref()))
+        .filter(|(key, _)| !allowed.contains(&key.get_ref().as_ref()) && key.get_ref() != "control")
         .map(|(key, _)| {
             let (message, notes) =
                 unknown(&format!("unknown key `{}`", key.get_ref()), key.get_ref(), &allowed, "keys");
@@ -316,14 +330,14 @@ fn listed(runs: &[RunConfig], planned: &[Planned<'_>], resolver: &mut Resolver<'
             task,
             position,
             seed: run.seed,
-            control: None,
+            control: run.control,
         })
         .collect()
 }
 
 /// Labels, each with its options. Equal labels of unequal options get those options that differ: whoever groups
 /// runs by label must not pool two variants.
-fn told_apart(labelled: &[(String, Vec<(String, String)>)]) -> Vec<String> {
+pub(super) fn told_apart(labelled: &[(String, Vec<(String, String)>)]) -> Vec<String> {
     let mut groups: HashMap<&str, Vec<&Vec<(String, String)>>> = HashMap::new();
     for (label, options) in labelled {
         groups.entry(label).or_default().push(options);

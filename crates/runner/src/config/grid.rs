@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use toml::de::DeValue;
 
-use super::overrides::{Assignment, flattened, split_key};
+use super::overrides::{Assignment, CONTROLS, flattened, split_key};
 use super::tree::{Key, Node, Tree, in_order, show};
 
 /// A mistake in a grid: what, and where.
@@ -57,7 +57,7 @@ impl<'t> Plan<'t> {
         let mut plan = Plan::default();
         plan.read_axes(grid, &[])?;
         plan.seeds = match (grid.get("seeds"), seed) {
-            (Some(seeds), None) => read_seeds(seeds)?,
+            (Some(seeds), None) => read_seeds("grid.seeds", seeds)?,
             (Some(seeds), Some(_)) => {
                 return Err(("`seed` and `grid.seeds` are both given; remove one".to_string(), seeds.span()));
             }
@@ -140,7 +140,7 @@ impl<'t> Plan<'t> {
                 is_new
             });
         }
-        self.axes.retain(|axis| axis.entries.iter().any(|entry| !entry.assignments.is_empty()));
+        self.axes.retain(|axis| axis.entries.iter().any(|entry| varies(&entry.assignments)));
         Ok(())
     }
 
@@ -180,6 +180,11 @@ impl<'t> Plan<'t> {
 
 fn read_axis<'t>(dotted: &str, key: &Key<'t>, values: &[Node<'t>]) -> Result<Axis<'t>, GridError> {
     let path = split_key(dotted, &["seeds", "cases"]).map_err(|message| (message, key.span()))?;
+    if path.first().is_some_and(|first| first == CONTROLS) {
+        let message =
+            format!("`{dotted}` cannot be varied; a case of [[grid.cases]] may have controls of its own");
+        return Err((message, key.span()));
+    }
     let mut axis = Axis { key: path.join("."), span: key.span(), entries: Vec::new() };
     for value in values {
         let assignments = flattened(path.clone(), key.span(), value.clone());
@@ -218,7 +223,7 @@ fn read_cases<'t>(key: &Key<'t>, value: &Node<'t>) -> Result<Axis<'t>, GridError
                 assignments.push(assignment);
             }
         }
-        if assignments.is_empty() {
+        if !varies(&assignments) {
             return Err(("this case sets nothing".to_string(), case.span()));
         }
         axis.add(Entry { shown: shown_together(&assignments), assignments }, case.span())?;
@@ -239,35 +244,44 @@ impl<'t> Axis<'t> {
     }
 }
 
-/// Several assignments as people read them.
+/// Whether assignments change the run itself, and not only its controls.
+fn varies(assignments: &[Assignment<'_>]) -> bool {
+    assignments.iter().any(is_of_run)
+}
+
+fn is_of_run(assignment: &Assignment<'_>) -> bool {
+    assignment.path.first().is_some_and(|first| first != CONTROLS)
+}
+
+/// Several assignments as people read them, without those of the controls.
 fn shown_together(assignments: &[Assignment<'_>]) -> String {
-    let shown: Vec<String> =
-        assignments.iter().map(|a| format!("{}={}", a.key(), show(a.value.get_ref()))).collect();
+    let own = assignments.iter().filter(|assignment| is_of_run(assignment));
+    let shown: Vec<String> = own.map(|a| format!("{}={}", a.key(), show(a.value.get_ref()))).collect();
     shown.join(", ")
 }
 
 /// `seeds = 3` is 0, 1, 2; a list is itself.
-fn read_seeds(seeds: &Node<'_>) -> Result<Vec<u64>, GridError> {
+pub(crate) fn read_seeds(key: &str, seeds: &Node<'_>) -> Result<Vec<u64>, GridError> {
     let DeValue::Array(items) = seeds.get_ref() else {
-        let count = one_seed("grid.seeds", seeds)?;
+        let count = one_seed(key, seeds)?;
         return match usize::try_from(count) {
             Ok(1..=MOST_RUNS) => Ok((0..count).collect()),
             _ => Err((
-                format!("`grid.seeds` is {count} seeds, but should be 1 to {MOST_RUNS}, or a list"),
+                format!("`{key}` is {count} seeds, but should be 1 to {MOST_RUNS}, or a list"),
                 seeds.span(),
             )),
         };
     };
     let mut listed = Vec::new();
     for item in items {
-        let seed = one_seed("grid.seeds", item)?;
+        let seed = one_seed(key, item)?;
         if listed.contains(&seed) {
-            return Err((format!("`grid.seeds` lists seed {seed} twice"), item.span()));
+            return Err((format!("`{key}` lists seed {seed} twice"), item.span()));
         }
         listed.push(seed);
     }
     if listed.is_empty() {
-        return Err(("`grid.seeds` is empty; list at least one seed".to_string(), seeds.span()));
+        return Err((format!("`{key}` is empty; list at least one seed"), seeds.span()));
     }
     Ok(listed)
 }

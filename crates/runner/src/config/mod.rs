@@ -15,6 +15,8 @@
 //! [[grid.cases]]                                    # keys that change together
 //! "model.d_model" = 64
 //! "model.n_heads" = 2
+//! [controls]                                        # runs beside the grid's that must come out as foretold
+//! shuffled_labels = true
 //! ```
 //!
 //! **Precedence.** `--set KEY=VALUE` changes the file; then each entry of the grid changes the result. Setting a key
@@ -32,10 +34,12 @@
 //! | `lengths`, `train`, `eval` | the tables' types, with defaults |
 //! | `resolve`, `check`, `size` | from tables to a run; rules beyond types; runs that no machine could hold |
 //! | `grid`, `experiment` | which keys vary; a file with its grid expanded |
+//! | `controls` | runs beside the grid's that must come out as foretold |
 //! | `published` | numbers of papers beside the grid |
 //! | `run` | one resolved run with its name and hash |
 
 mod check;
+mod controls;
 mod eval;
 mod experiment;
 mod grid;
@@ -60,4 +64,4 @@ pub use experiment::Experiment;
 pub use lengths::{LONGEST, Lengths};
 pub use run::RunConfig;
 pub use source::{ConfigError, Place, Problem};
-pub use train::{SetLoss, TrainConfig};
+pub use train::{Curriculum, SetLoss, Share, TrainConfig};

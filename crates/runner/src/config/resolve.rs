@@ -46,6 +46,10 @@ impl<'s> Resolver<'s> {
         let model = self.section::<Architecture>(tree, "model");
         let train = self.section(tree, "train");
         let eval = self.section::<EvalConfig>(tree, "eval");
+        let control = match tree.get("control") {
+            Some(value) => Some(self.read(tree, "control", value.clone(), &[]).map_err(|p| vec![p])?),
+            None => None,
+        };
         let (task, position, model, train, eval) = match (task, position, model, train, eval) {
             (Ok(task), Ok(position), Ok(model), Ok(train), Ok(eval)) => (task, position, model, train, eval),
             (task, position, model, train, eval) => {
@@ -53,7 +57,7 @@ impl<'s> Resolver<'s> {
                 return Err(problems.into_iter().flatten().collect());
             }
         };
-        let mut run = RunConfig { name: name.to_string(), task, model, position, train, eval, seed };
+        let mut run = RunConfig { name: name.to_string(), task, model, position, train, eval, seed, control };
         let (resolved, task) = self.tasks.of(&run.task);
         run.task = resolved;
         if find(tree, "eval.bins").is_none() {

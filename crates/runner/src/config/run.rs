@@ -2,10 +2,12 @@
 
 use attnlab_model::{Architecture, Details, Mask, ModelConfig};
 use attnlab_positions::PositionConfig;
+use attnlab_report::record::ControlKind;
 use attnlab_tasks::{Task, TaskConfig};
 use serde::Serialize;
 
 use super::check::{built, findings};
+use super::controls;
 use super::eval::EvalConfig;
 use super::experiment::load_single;
 use super::kind::KindTable;
@@ -30,6 +32,8 @@ pub struct RunConfig {
     pub eval: EvalConfig,
     /// Where all randomness of the run comes from.
     pub seed: u64,
+    /// What the run is there to guard against, and how it is trained other than its siblings; none for a result.
+    pub control: Option<ControlKind>,
 }
 
 /// The resolved file, in the order in which people read it.
@@ -37,6 +41,8 @@ pub struct RunConfig {
 struct Document<'a> {
     name: &'a str,
     seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    control: Option<ControlKind>,
     task: KindTable,
     model: &'a Architecture,
     position: KindTable,
@@ -57,6 +63,7 @@ impl RunConfig {
         let document = Document {
             name,
             seed: self.seed,
+            control: self.control,
             task: self.task_table()?,
             model: &self.model,
             position: self.position_table()?,
@@ -106,7 +113,8 @@ impl RunConfig {
             m.n_heads,
             self.train.learning_rate,
         );
-        let tail = format!(".s{}-{}", self.seed, &self.hash()[..8]);
+        let control = self.control.map(|control| format!(".{}", controls::name_of(control)));
+        let tail = format!("{}.s{}-{}", control.unwrap_or_default(), self.seed, &self.hash()[..8]);
         let words: String = words.chars().take(LONGEST_ID - tail.len()).collect();
         format!("{}{tail}", words.trim_end_matches(['.', '-']))
     }

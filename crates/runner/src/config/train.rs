@@ -10,9 +10,21 @@ use super::lengths::{self, Lengths};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
-    /// Shortest and longest problem length trained on: `[1, 32]`. Each batch has one length.
+    /// Shortest and longest problem length trained on: `[1, 32]`, each as likely as any other.
     #[serde(deserialize_with = "lengths::read")]
     pub lengths: Lengths,
+    /// Lengths in a step: 1. Its sequences are shared out evenly among so many groups, each of a length drawn by itself;
+    /// the loss is the mean over the labels of all of them.
+    #[serde(skip_serializing_if = "is_one")]
+    pub lengths_per_batch: usize,
+    /// Ranges within `lengths` and how often each is drawn from, such as `[{ lengths = [1, 10], weight = 3.0 },
+    /// { lengths = [1, 40], weight = 1.0 }]`: a length is drawn evenly from a range that is drawn by weight. Together
+    /// they reach from the shortest to the longest of `lengths`. Default: `lengths` alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mixture: Vec<Share>,
+    /// Lengths that grow in the course of training, such as `{ from = 8, steps = 1000 }`: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub curriculum: Option<Curriculum>,
     /// Optimiser steps: 1000.
     pub steps: usize,
     /// Sequences in a step: 64.
@@ -59,6 +71,41 @@ pub struct TrainConfig {
     pub map_at_end: bool,
 }
 
+/// A range of lengths that is drawn from with some weight.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Share {
+    /// Shortest and longest length of the range.
+    #[serde(deserialize_with = "lengths::read")]
+    pub lengths: Lengths,
+    /// How often it is drawn from, in proportion to the other weights.
+    pub weight: f64,
+}
+
+/// A longest length that grows: at step t, counted from 0, lengths up to `from` + (longest − `from`) · min(1, t / `steps`),
+/// rounded down, are drawn. What a mixture draws of lengths beyond is left out of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Curriculum {
+    /// The longest length of the first step.
+    pub from: usize,
+    /// Steps after which every length is drawn.
+    pub steps: usize,
+}
+
+impl Curriculum {
+    /// The longest length that step `step`, counted from 0, draws on the way to `longest`.
+    pub fn longest(&self, step: u64, longest: usize) -> usize {
+        let steps = self.steps.max(1) as u128;
+        let grown = longest.saturating_sub(self.from) as u128 * u128::from(step).min(steps) / steps;
+        self.from + grown as usize
+    }
+}
+
+fn is_one(count: &usize) -> bool {
+    *count == 1
+}
+
 /// The loss of a set: a yes or no for each output, independently.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -75,6 +122,9 @@ impl Default for TrainConfig {
         let adamw = AdamWConfig::default();
         Self {
             lengths: [1, 32],
+            lengths_per_batch: 1,
+            mixture: Vec::new(),
+            curriculum: None,
             steps: 1000,
             batch_size: 64,
             set_loss: SetLoss::CrossEntropy,

@@ -173,12 +173,14 @@ mod tests {
 
     #[test]
     fn every_sum_of_small_numbers_has_its_digits() {
-        for ((reversed, padded), base) in EVERY.into_iter().flat_map(|way| [2, 3, 10].map(|base| (way, base))) {
+        for ((reversed, padded), base) in EVERY.into_iter().flat_map(|way| [2, 3, 10].map(|base| (way, base)))
+        {
             let problem = Addition(Config { base, reversed, padded });
             for (a, b) in (0..70u64).flat_map(|a| (0..70).map(move |b| (a, b))) {
                 // Seven digits hold any of them in any base.
                 let least = if padded { 7 } else { 1 };
-                let x = [digits(a, base, least, reversed), vec![PLUS], digits(b, base, least, reversed)].concat();
+                let x =
+                    [digits(a, base, least, reversed), vec![PLUS], digits(b, base, least, reversed)].concat();
                 let y = digits(a + b, base, if padded { 8 } else { 1 }, reversed);
                 assert_eq!(problem.answer(&x).unwrap(), y, "{a} + {b} in base {base}");
                 assert!(y.len() <= problem.answer_len(x.len()) && problem.admits(x.len()));
@@ -199,7 +201,13 @@ mod tests {
             assert_eq!(seen.len(), if padded { 81 } else { 54 + 36 + 54 });
             for (x, count) in seen {
                 let first = x.iter().position(|s| *s == PLUS).unwrap();
-                let mean = if padded { 100 } else if first == 2 { 75 } else { 50 };
+                let mean = if padded {
+                    100
+                } else if first == 2 {
+                    75
+                } else {
+                    50
+                };
                 assert!(count.abs_diff(mean) < 45, "{x:?}: {count}");
                 let leading = if reversed { (x[first - 1], x[4]) } else { (x[0], x[first + 1]) };
                 assert!(padded || first == 1 || leading.0 > 0, "{x:?}");

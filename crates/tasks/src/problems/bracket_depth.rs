@@ -103,7 +103,11 @@ mod tests {
     fn every_place_of_a_word_has_the_excess_of_opening_over_closing_brackets() {
         for (brackets, cap) in [(1, 10), (1, 2), (2, 1)] {
             let problem = BracketDepth { words: Words::new(brackets, None, Law::Uniform), cap };
-            for x in [2, 4, 6, 8].iter().filter(|n| **n < 8 || brackets == 1).flat_map(|n| words(*n, brackets, None)) {
+            for x in [2, 4, 6, 8]
+                .iter()
+                .filter(|n| **n < 8 || brackets == 1)
+                .flat_map(|n| words(*n, brackets, None))
+            {
                 let expected = depths(&x, brackets).iter().map(|depth| (*depth as Symbol).min(cap)).collect();
                 assert_eq!(problem.prefix_labels(&x), Some(PrefixLabels::Classes(expected)), "{x:?}");
             }

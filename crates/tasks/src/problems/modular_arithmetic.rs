@@ -127,7 +127,8 @@ mod tests {
     /// By whole numbers: first all products, then the sums.
     fn slow(x: &[Symbol], modulus: u32) -> Symbol {
         let mut numbers: Vec<i64> = x.iter().step_by(2).map(|number| i64::from(*number)).collect();
-        let mut operators: Vec<u32> = x.iter().skip(1).step_by(2).map(|operator| operator - modulus).collect();
+        let mut operators: Vec<u32> =
+            x.iter().skip(1).step_by(2).map(|operator| operator - modulus).collect();
         while let Some(place) = operators.iter().position(|operator| *operator == 2) {
             operators.remove(place);
             numbers[place] *= numbers.remove(place + 1);
@@ -149,8 +150,9 @@ mod tests {
                             x.extend([modulus + operator, *number]);
                         }
                         assert_eq!(problem.answer(&x).unwrap(), [slow(&x, modulus)], "{x:?}");
-                        let label =
-                            |end: usize| if end.is_multiple_of(2) { IGNORE } else { slow(&x[..end], modulus) };
+                        let label = |end: usize| {
+                            if end.is_multiple_of(2) { IGNORE } else { slow(&x[..end], modulus) }
+                        };
                         let labels = (1..=x.len()).map(label).collect();
                         assert_eq!(problem.prefix_labels(&x), Some(PrefixLabels::Classes(labels)));
                     }

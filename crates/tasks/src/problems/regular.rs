@@ -5,8 +5,8 @@ mod table;
 
 use serde::{Deserialize, Serialize};
 
-use self::table::from_table;
 pub use self::table::Table;
+use self::table::from_table;
 use crate::automaton::{Language, LanguageLabels, from_pattern};
 use crate::registry::{Class, Info, Kind, Setting};
 use crate::{Protocol, Task, TaskError};

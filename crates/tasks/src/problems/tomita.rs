@@ -190,7 +190,9 @@ mod tests {
     fn every_short_string_is_labelled_by_the_words_there_are() {
         for n in 1..=7 {
             for labels in [LanguageLabels::Next, LanguageLabels::Accepted, LanguageLabels::Membership] {
-                language::labels_are(&tomita(n, Some(labels), Strings::Uniform), labels, 9, 4, |x| is_word(n, x));
+                language::labels_are(&tomita(n, Some(labels), Strings::Uniform), labels, 9, 4, |x| {
+                    is_word(n, x)
+                });
             }
         }
     }

@@ -42,7 +42,7 @@ fn an_unknown_key_is_marked_at_every_level() {
 configs/x.toml:18:2: unknown key `trian`; did you mean `train`?
   18 | [trian]
      |  ^^^^^
-  allowed keys: name, description, seed, task, model, position, train, eval, grid, published"
+  allowed keys: name, description, seed, task, model, position, train, eval, controls, grid, published"
     );
     assert_eq!(
         after("base = 10000", "bse = 10000"),

@@ -3,8 +3,11 @@
 
 use super::*;
 
+mod controls;
 mod grids;
+mod lengths;
 mod messages;
+mod over;
 mod properties;
 mod sizes;
 mod texts;

@@ -27,9 +27,9 @@ impl Table {
     pub(super) fn digest(&self) -> String {
         let Table { alphabet, states, start, accept, moves } = self;
         let text = format!("{alphabet:?} {states} {start} {accept:?} {moves:?}");
-        let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-        });
+        let hash = text
+            .bytes()
+            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         format!("{hash:08x}")
     }
 }
