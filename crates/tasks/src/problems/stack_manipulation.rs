@@ -1,4 +1,4 @@
-//! Stack manipulation: a stack, what is done to it, and what is left. Example: 0 1 1 0 PUSH1 POP POP → 1 1 0 <end>.
+//! Stack manipulation: a stack, what is done to it, and what is left. Example: 0 1 1 0 PUSH1 POP POP → 1 1 0 `<end>`.
 
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
