@@ -12,6 +12,7 @@
 //! Every batch holds one length, so there is no padding to leak a length or to be masked. Randomness is an argument:
 //! the same [`Rng`] gives the same batch on every machine.
 
+mod automaton;
 mod baselines;
 mod batch;
 mod error;
@@ -27,6 +28,7 @@ mod sampling;
 mod tally;
 mod task;
 
+pub use automaton::LanguageLabels;
 pub use baselines::{Baselines, Score, baselines};
 pub use batch::{Batch, IGNORE, Labels};
 pub use error::TaskError;
