@@ -1,7 +1,7 @@
 //! What the registry says of a kind of task, as a task.
 
 use anyhow::{Context, Result};
-use attnlab_tasks::{Info, Task, TaskConfig};
+use attnlab_tasks::{Class, Info, Protocol, Task, TaskConfig};
 use toml::{Table, Value};
 
 /// The task of a kind's example.
@@ -18,10 +18,14 @@ pub(crate) fn example(info: &Info) -> Result<TaskConfig> {
     table.try_into().with_context(|| format!("while reading {}'s example", info.kind))
 }
 
-/// The kind's example under each of its protocols.
+/// The kind's example under each of its protocols; with `<bos>` where the protocol always has one.
 pub(crate) fn under_each_protocol(info: &Info) -> Result<Vec<TaskConfig>> {
     let example = example(info)?;
-    let under = |protocol: &_| TaskConfig { protocol: Some(*protocol), ..example.clone() };
+    let under = |protocol: &Protocol| TaskConfig {
+        protocol: Some(*protocol),
+        bos: example.bos || (*protocol == Protocol::Language && info.class != Class::Text),
+        problem: example.problem.clone(),
+    };
     Ok(info.protocols.iter().map(under).collect())
 }
 

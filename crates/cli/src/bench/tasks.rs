@@ -73,7 +73,7 @@ impl Tasks {
             return super::print(&all);
         }
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(presets::NOTHING);
         table.set_header(["task", "protocol", "length", "million tokens a second"]);
         for Measured { label, protocol, length, tokens_per_s, .. } in &all {
             let rate = format!("{:.1}", tokens_per_s / 1e6);

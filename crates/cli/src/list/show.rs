@@ -13,6 +13,8 @@ use crate::{End, Usage, say};
 const SHOWN: usize = 3;
 /// The length of the sequences shown, and those that baselines are computed at, or the nearest that the kind admits.
 const LENGTHS: [usize; 2] = [6, 40];
+/// Columns of what is not printed to a terminal.
+const PAGE: u16 = 100;
 /// Sequences that baselines are fitted on and scored on.
 const SAMPLES: usize = 1000;
 
@@ -84,6 +86,9 @@ impl Shown {
         let class = serde_json::to_value(self.info.class)?;
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        if !table.is_tty() {
+            table.set_width(PAGE);
+        }
         for (key, text) in [
             ("kind", kind),
             ("title", title),
@@ -97,30 +102,22 @@ impl Shown {
         say::result(table)?;
         say::result(format_args!("\n[task]\n{}", example.trim_end()))?;
         for task in &self.tasks {
-            say::result(format_args!("\n{} ({})\n", task.label, task.setting))?;
+            say::result(format_args!("\n{}: {}\n", task.setting, task.label))?;
             for example in &task.examples {
                 say::result(format_args!("{example}\n"))?;
             }
-            say::result(task.table())?;
+            say::result(format_args!("earned by, in % of labels / of sequences\n{}", task.table()))?;
         }
         Ok(())
     }
 }
 
 impl Posed {
-    /// What is earned without thought, in % of labels and of whole sequences.
+    /// What guesses earn, in % of labels and of whole sequences.
     fn table(&self) -> Table {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_header([
-            "length",
-            "uniform",
-            "commonest",
-            "by position",
-            "by token",
-            "by bigram",
-            "(% of labels / of sequences)",
-        ]);
+        table.load_style(presets::NOTHING);
+        table.set_header(["length", "uniform", "commonest", "by position", "by token", "by bigram"]);
         let cell = |score: Score| format!("{:.1} / {:.1}", 100.0 * score.token, 100.0 * score.exact);
         for AtLength { length, scores } in &self.baselines {
             let Baselines { uniform, commonest, by_position, by_token, by_bigram } = *scores;

@@ -199,10 +199,22 @@ fn every_registry_is_listed_as_a_table_and_as_json() {
 fn a_task_is_shown_with_samples_and_baselines_under_each_of_its_protocols() {
     let lab = Lab::new(TINY);
     let text = lab.succeeds(&["list", "tasks", "--show", "stack_manipulation"]).stdout;
-    for part in
-        ["hierarchical", "kind = \"stack_manipulation\"", "(encoder)", "(language)", "<empty>", "by bigram"]
-    {
+    for part in [
+        "hierarchical",
+        "kind = \"stack_manipulation\"",
+        "encoder: stack manipulation",
+        "language: stack manipulation",
+        "<empty>",
+        "by bigram",
+    ] {
         assert!(text.contains(part), "no `{part}` in\n{text}");
+    }
+    // Every kind is shown, those too whose example is without <bos>.
+    for entry in json(&lab.succeeds(&["list", "tasks", "--json"]).stdout).as_array().unwrap() {
+        let kind = entry["kind"].as_str().unwrap();
+        if kind != "text" {
+            lab.succeeds(&["list", "tasks", "--show", kind]);
+        }
     }
     let shown = json(&lab.succeeds(&["list", "tasks", "--show", "parity", "--json"]).stdout);
     assert_eq!(shown["kind"], "parity");

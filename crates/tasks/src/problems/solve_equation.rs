@@ -32,7 +32,7 @@ impl Kind for Config {
         definition: "An expression of n − 2 symbols with brackets, + and - (as in `modular_arithmetic_brackets`), of \
                      which one digit is replaced by x, then = and its value → the digit. The digit is the first at \
                      or after a uniform place, from the end on again from the start.",
-        expected: "Fails beyond the training lengths under every encoding.",
+        expected: "Should fail beyond the training lengths under every encoding, as the value of an expression does.",
         source: "Delétang et al. 2022 (arXiv 2207.02098), generator as in their code, which fills lengths below 3 \
                  with zeros; here there are none",
         example: "kind = \"solve_equation\"\nprotocol = \"encoder\"\nmodulus = 5\n",

@@ -1,4 +1,4 @@
-//! Stack manipulation: a stack, what is done to it, and what is left. Example: 0 1 1 0 PUSH1 POP POP → 1 1 0 <end>.
+//! Stack manipulation: a stack, what is done to it, and what is left. Example: 0 1 1 0 PUSH1 POP POP → 1 1 0 `<end>`.
 
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
@@ -20,8 +20,8 @@ impl Kind for Config {
         definition: "A stack of fair bits from bottom to top, whose size is uniform on 1..n−1, then instructions, \
                      each POP, PUSH0 or PUSH1 with equal chance; of length 1, a stack alone. → the stack that is \
                      left, from top to bottom, then <end>; no label after it. POP of an empty stack does nothing.",
-        expected: "Near chance beyond the training lengths under absolute and rotary encodings: each bit is found by \
-                   counting pushes and pops.",
+        expected: "Should fail for deeper stacks than in training: a bit of the answer is found by matching each pop \
+                   with its push.",
         source: "Delétang et al. 2022 (arXiv 2207.02098), generator and mask as in their code",
         example: "kind = \"stack_manipulation\"\nprotocol = \"encoder\"\n",
     };

@@ -2,7 +2,7 @@
 //!
 //! Where no bracket is open there is no label. This is the closing accuracy of Yao et al. 2021: their language model
 //! is right at such a position if the right bracket has more than 0.8 of the chance of all closing ones; here the model
-//! is trained on the closing bracket itself and right if it says it, so a guess is right once in `brackets`.
+//! is trained on the closing bracket itself and right if it says it.
 
 use serde::{Deserialize, Serialize};
 
@@ -55,8 +55,9 @@ impl Kind for Config {
                      by `law` among those of its length → after every symbol the bracket that closes the innermost \
                      open one; no label where none is open. With `test_depth` the test words of length `from` and \
                      more have depth at most its `max`.",
-        expected: "Bounded depth is within reach of two layers; depth beyond training fails. A guess is right once \
-                   in `brackets`.",
+        expected: "Bounded depth is within reach of two layers; depth beyond training fails. After an opening \
+                   bracket its own closes, which is more than half of the labels; after a closing one a guess is \
+                   right once in `brackets`.",
         source: "Yao et al. 2021 (arXiv 2105.11115), closing accuracy, without their threshold of 0.8; limit: Hahn \
                  2020 (arXiv 1906.06755)",
         example: "kind = \"which_closes\"\nprotocol = \"prefix\"\nbrackets = 8\nmax_depth = 10\nlaw = \"walk\"\n\

@@ -52,6 +52,24 @@ fn variants_are_named_in_the_label() {
         ("aa_star = {}\nbos = false", "(aa)*", "prefix, no bos"),
         ("dyck = { brackets = 8, max_depth = 10 }", "dyck-(8,10)", "prefix"),
         ("dyck = { brackets = 1 }", "dyck-1", "prefix"),
+        ("dyck = { max_depth = 3, law = \"walk\" }", "dyck-(2,3), walk", "prefix"),
+        ("bracket_depth = {}", "bracket depth (dyck-1, capped at 10)", "prefix"),
+        (
+            "which_closes = { max_depth = 10, test_depth = { from = 702, max = 15 } }",
+            "which closes (dyck-(8,10); depth 15 from 702)",
+            "prefix",
+        ),
+        (
+            "modular_arithmetic_brackets = { multiplication = false }",
+            "modular arithmetic with brackets (mod 5, + and - only)",
+            "encoder",
+        ),
+        ("addition = {}", "addition (base 2)", "language"),
+        (
+            "addition = { base = 10, reversed = true, padded = true }",
+            "addition (base 10, reversed, padded)",
+            "language",
+        ),
         ("aa_star = { period = 4 }", "(aaaa)*", "prefix"),
         ("abab_star = {}", "(abab)*", "prefix"),
         ("alternation = {}", "(01)*", "prefix"),
@@ -94,6 +112,15 @@ fn values_out_of_range_are_refused_with_the_range() {
     refused("cycle_navigation = { places = 1 }", &["task.cycle_navigation.places is 1"]);
     refused("dyck = { brackets = 0 }", &["task.dyck.brackets is 0"]);
     refused("dyck = { max_depth = 0 }", &["task.dyck.max_depth is 0"]);
+    refused("dyck = { law = \"walk\" }", &["task.dyck.law", "set `max_depth`"]);
+    refused("which_closes = { brackets = 1 }", &["task.which_closes.brackets is 1", "2 to 1000"]);
+    refused("bracket_depth = { cap = 0 }", &["task.bracket_depth.cap is 0"]);
+    refused(
+        "modular_arithmetic_brackets = { modulus = 1 }",
+        &["task.modular_arithmetic_brackets.modulus is 1"],
+    );
+    refused("solve_equation = { modulus = 1 }", &["task.solve_equation.modulus is 1"]);
+    refused("addition = { base = 11 }", &["task.addition.base is 11", "2 to 10"]);
     refused("abab_star = { period = 5 }", &["task.abab_star.period is 5", "an even number"]);
     refused("tomita = { n = 8 }", &["task.tomita.n is 8", "1 to 7"]);
     refused("tomita = { n = 4, strings = \"runs\" }", &["task.tomita.strings is \"runs\"", "n = 3"]);
