@@ -14,6 +14,7 @@
 
 mod baselines;
 mod batch;
+mod block_language;
 mod error;
 mod posed;
 mod problem;
