@@ -1,16 +1,21 @@
-//! `attnlab list`: the registries, as tables or JSON.
+//! `attnlab list`: the registries, as tables or JSON, and one kind of task with samples of it.
+
+mod show;
 
 use anyhow::Result;
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
-use crate::{End, say};
+use crate::{End, Usage, say};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Of what.
     kind: Kind,
+    /// One kind of task: its definition, samples under each protocol, and what guesses earn.
+    #[arg(long, value_name = "NAME")]
+    show: Option<String>,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -29,6 +34,13 @@ enum Kind {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<End> {
+    match (&arguments.show, arguments.kind) {
+        (Some(name), Kind::Tasks) => return show::run(name, arguments.json),
+        (Some(_), _) => {
+            return Err(Usage("--show is for tasks: `attnlab list tasks --show NAME`".into()).into());
+        }
+        (None, _) => {}
+    }
     let entries = match arguments.kind {
         Kind::Encodings => encodings(),
         Kind::Tasks => tasks(),

@@ -15,6 +15,7 @@ mod progress;
 mod results;
 mod run;
 mod say;
+mod tasks;
 mod texts;
 
 use std::process::ExitCode;
@@ -43,7 +44,7 @@ enum Verb {
     Inspect(Box<inspect::Arguments>),
     /// What a model writes after a prompt.
     Generate(generate::Arguments),
-    /// Time a training step, a look at the heads or a grid of small runs, as JSON.
+    /// Time a training step, a look at the heads, a grid of small runs, or the making of batches.
     #[command(subcommand)]
     Bench(bench::Verb),
     /// What there is to choose from.

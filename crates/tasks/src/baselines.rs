@@ -3,7 +3,7 @@
 //! The nominal 1/classes is often far below what a constant earns: on bucket sort the commonest symbol at each place
 //! is right nine times in ten, and under the protocol language `<eos>` is certain from its place alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,8 @@ pub struct Score {
 }
 
 /// The baselines of a task at one length. A label that is a set counts as one class: the whole set.
+///
+/// Where a guess meets what was not seen when it was fitted, it says what the guess before it would.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Baselines {
     /// A uniform guess at every label among the classes that occurred (its expectation).
@@ -27,13 +29,20 @@ pub struct Baselines {
     pub commonest: Score,
     /// At each position the class commonest there.
     pub by_position: Score,
+    /// The class commonest after the current token: an automaton that remembers one symbol. Of a causal task the
+    /// current token is that of the labelled position, so that in an answer it is the answer's symbol before; else,
+    /// where labels lie on empty tokens, it is the last of the input.
+    pub by_token: Score,
+    /// The class commonest after the last two tokens, likewise.
+    pub by_bigram: Score,
 }
 
 impl Baselines {
-    /// The best of the three, for each metric by itself.
+    /// The best of the first three, for each metric by itself.
     ///
     /// A class for each position that is never wrong is the task's solution and not a guess ((aa)\* and position mod k
-    /// are functions of the position), so it is left out.
+    /// are functions of the position), so it is left out. So are the guesses by tokens, which read the input: what they
+    /// earn is what a model earns that looks no further.
     pub fn best(&self) -> Score {
         let guess = if self.by_position.exact < 1.0 { self.by_position } else { Score::default() };
         [self.uniform, self.commonest, guess].iter().fold(Score::default(), |best, score| Score {
@@ -53,68 +62,129 @@ pub fn baselines(
 ) -> Result<Baselines, TaskError> {
     let samples = samples.max(1);
     let mut classes = Classes::default();
-    let mut overall = Counts::default();
-    let mut places: Vec<Counts> = Vec::new();
+    let mut counts: [Counts; 4] = Default::default();
     each_batch(task, Split::Train, length, samples, rng, |batch| {
-        places.resize_with(batch.len, Counts::default);
-        for row in classes.of(batch).chunks(batch.len.max(1)) {
-            for (place, class) in places.iter_mut().zip(row) {
-                if let Some(class) = *class {
-                    place.add(class);
-                    overall.add(class);
+        let labels = classes.of(batch);
+        for (row, labels) in rows(batch, &labels) {
+            let views = Views::of(task, row, labels);
+            for (place, class) in labelled(labels) {
+                for (counts, context) in counts.iter_mut().zip(views.at(place)) {
+                    counts.add(context, class);
                 }
             }
         }
     })?;
 
-    let everywhere = overall.commonest();
-    let by_place: Vec<Option<u32>> = places.iter().map(Counts::commonest).collect();
     // With no label at all (an empty fit) nothing is guessed and nothing is right.
-    let chance = 1.0 / (overall.0.len().max(1) as f64);
+    let chance = 1.0 / counts[0].classes().max(1) as f64;
+    let guesses = counts.map(|counts| counts.commonest());
     let mut sum = Baselines::default();
-    let (mut labels, mut sequences) = (0.0, 0.0);
+    let (mut n_labels, mut sequences) = (0.0, 0.0);
     each_batch(task, Split::Test, length, samples, rng, |batch| {
-        for row in classes.of(batch).chunks(batch.len.max(1)) {
-            let count = row.iter().flatten().count();
+        let labels = classes.of(batch);
+        for (row, labels) in rows(batch, &labels) {
+            let views = Views::of(task, row, labels);
+            let mut right = [0u32; 4];
+            let mut count = 0;
+            for (place, class) in labelled(labels) {
+                count += 1;
+                let mut said = None;
+                for ((guess, context), right) in guesses.iter().zip(views.at(place)).zip(&mut right) {
+                    said = guess.get(&context).copied().or(said);
+                    *right += u32::from(said == Some(class));
+                }
+            }
             if count == 0 {
                 continue;
             }
-            let right = |said: &dyn Fn(usize) -> Option<u32>| {
-                let hit = |(place, class): &(usize, &Option<u32>)| class.is_some() && said(*place) == **class;
-                row.iter().enumerate().filter(hit).count()
-            };
-            labels += count as f64;
+            n_labels += f64::from(count);
             sequences += 1.0;
-            sum.uniform.token += chance * count as f64;
-            sum.uniform.exact += chance.powf(count as f64);
-            let common = right(&|_| everywhere);
-            sum.commonest.token += common as f64;
-            sum.commonest.exact += f64::from(u8::from(common == count));
-            let placed = right(&|place| by_place.get(place).copied().flatten());
-            sum.by_position.token += placed as f64;
-            sum.by_position.exact += f64::from(u8::from(placed == count));
+            sum.uniform.token += chance * f64::from(count);
+            sum.uniform.exact += chance.powf(f64::from(count));
+            for (score, right) in sum.fitted().into_iter().zip(right) {
+                score.token += f64::from(right);
+                score.exact += f64::from(u8::from(right == count));
+            }
         }
     })?;
-    for score in [&mut sum.uniform, &mut sum.commonest, &mut sum.by_position] {
-        score.token /= f64::max(labels, 1.0);
-        score.exact /= f64::max(sequences, 1.0);
-    }
+    let (n_labels, sequences) = (f64::max(n_labels, 1.0), f64::max(sequences, 1.0));
+    let mean =
+        |score: &mut Score| *score = Score { token: score.token / n_labels, exact: score.exact / sequences };
+    mean(&mut sum.uniform);
+    sum.fitted().into_iter().for_each(mean);
     Ok(sum)
 }
 
-/// How often each class occurred.
-#[derive(Default)]
-struct Counts(BTreeMap<u32, u64>);
+impl Baselines {
+    /// Those that are fitted, in the order of [`Views::at`].
+    fn fitted(&mut self) -> [&mut Score; 4] {
+        [&mut self.commonest, &mut self.by_position, &mut self.by_token, &mut self.by_bigram]
+    }
+}
 
-impl Counts {
-    fn add(&mut self, class: u32) {
-        *self.0.entry(class).or_insert(0) += 1;
+/// What the guesses about a row may look at.
+struct Views<'a> {
+    row: &'a [u32],
+    /// Where the input ends, if the labels lie after it.
+    input_end: Option<usize>,
+}
+
+impl<'a> Views<'a> {
+    fn of(task: &dyn Task, row: &'a [u32], labels: &[Option<u32>]) -> Self {
+        let first = labels.iter().position(Option::is_some);
+        Views { row, input_end: first.filter(|_| !task.causal()) }
     }
 
-    /// The commonest class; of equals the smallest.
-    fn commonest(&self) -> Option<u32> {
-        let most = self.0.iter().rev().max_by_key(|(_, count)| **count);
-        most.map(|(class, _)| *class)
+    /// Nothing, the place, the current token, the last two tokens.
+    fn at(&self, place: usize) -> [u64; 4] {
+        // Before the first token stands one that no task has.
+        let token = |back: usize| {
+            let end = self.input_end.unwrap_or(place + 1);
+            let token = end.checked_sub(back).and_then(|at| self.row.get(at));
+            u64::from(token.copied().unwrap_or(u32::MAX))
+        };
+        [0, place as u64, token(1), token(2) << 32 | token(1)]
+    }
+}
+
+/// Tokens and labels of each row.
+fn rows<'a>(
+    batch: &'a Batch,
+    labels: &'a [Option<u32>],
+) -> impl Iterator<Item = (&'a [u32], &'a [Option<u32>])> {
+    let len = batch.len.max(1);
+    batch.tokens.chunks(len).zip(labels.chunks(len))
+}
+
+/// The places that have a class, and it.
+fn labelled(labels: &[Option<u32>]) -> impl Iterator<Item = (usize, u32)> {
+    labels.iter().enumerate().filter_map(|(place, class)| Some((place, (*class)?)))
+}
+
+/// How often each class occurred in each context.
+#[derive(Default)]
+struct Counts(HashMap<(u64, u32), u64>);
+
+impl Counts {
+    fn add(&mut self, context: u64, class: u32) {
+        *self.0.entry((context, class)).or_insert(0) += 1;
+    }
+
+    /// The number of contexts with their classes.
+    fn classes(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The commonest class of each context; of equals the smallest.
+    fn commonest(&self) -> HashMap<u64, u32> {
+        let mut best: HashMap<u64, (u64, u32)> = HashMap::new();
+        for (&(context, class), &count) in &self.0 {
+            let most = best.entry(context).or_insert((count, class));
+            if count > most.0 || (count == most.0 && class < most.1) {
+                *most = (count, class);
+            }
+        }
+        best.into_iter().map(|(context, (_, class))| (context, class)).collect()
     }
 }
 
@@ -122,6 +192,8 @@ impl Counts {
 #[derive(Default)]
 struct Classes {
     sets: BTreeMap<Vec<bool>, u32>,
+    /// The set looked up, to be used again.
+    members: Vec<bool>,
 }
 
 impl Classes {
@@ -140,8 +212,13 @@ impl Classes {
 
     fn number(&mut self, set: &[f32]) -> u32 {
         let next = self.sets.len() as u32;
-        let members = set.iter().map(|member| *member != 0.0).collect();
-        *self.sets.entry(members).or_insert(next)
+        self.members.clear();
+        self.members.extend(set.iter().map(|member| *member != 0.0));
+        if let Some(known) = self.sets.get(self.members.as_slice()) {
+            return *known;
+        }
+        self.sets.insert(self.members.clone(), next);
+        next
     }
 }
 
@@ -164,79 +241,4 @@ fn each_batch(
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use rand::SeedableRng;
-
-    use super::*;
-    use crate::{
-        Ones, ProblemConfig, Protocol, TaskConfig,
-        problems::{aa_star, copy, dyck, majority, parity, position_mod},
-    };
-
-    fn compute(problem: ProblemConfig, protocol: Protocol, length: usize) -> Baselines {
-        let config = TaskConfig { protocol: Some(protocol), ..TaskConfig::new(problem) };
-        let task = config.build().unwrap();
-        baselines(task.as_ref(), length, 4000, &mut Rng::seed_from_u64(3)).unwrap()
-    }
-
-    #[track_caller]
-    fn near(score: Score, token: f64, exact: f64) {
-        let close = |a: f64, b: f64| (a - b).abs() < 0.03;
-        assert!(close(score.token, token) && close(score.exact, exact), "{score:?}");
-    }
-
-    #[test]
-    fn fair_parity_is_a_coin_and_uniform_ones_make_even_likelier() {
-        let parity = |ones| ProblemConfig::Parity(parity::Config { ones });
-        near(compute(parity(Ones::Iid), Protocol::Encoder, 2).best(), 0.5, 0.5);
-        // Of 0, 1, 2 ones two are even.
-        let uniform = compute(parity(Ones::Uniform), Protocol::Encoder, 2);
-        near(uniform.commonest, 2.0 / 3.0, 2.0 / 3.0);
-        near(uniform.uniform, 0.5, 0.5);
-    }
-
-    #[test]
-    fn the_bag_control_is_a_coin_although_half_of_its_language_labels_are_free() {
-        let problem = ProblemConfig::Majority(majority::Config::default());
-        let found = compute(problem, Protocol::Language, 9);
-        // Labels: the answer, then <eos>; three classes occur.
-        near(found.by_position, 0.75, 0.5);
-        near(found.commonest, 0.5, 0.0);
-        near(found.uniform, 1.0 / 3.0, 1.0 / 9.0);
-        near(found.best(), 0.75, 0.5);
-    }
-
-    #[test]
-    fn a_skewed_task_is_mostly_won_by_its_commonest_class() {
-        let problem = ProblemConfig::AaStar(aa_star::Config { period: 4 });
-        let found = compute(problem, Protocol::Prefix, 8);
-        assert_eq!(found.commonest, Score { token: 0.75, exact: 0.0 });
-        assert_eq!(found.uniform, Score { token: 0.5, exact: 0.5f64.powi(8) });
-    }
-
-    #[test]
-    fn a_task_of_places_is_wholly_won_by_the_class_of_each_place() {
-        let problem = ProblemConfig::PositionMod(position_mod::Config { period: 3 });
-        let found = compute(problem, Protocol::Prefix, 7);
-        assert_eq!(found.by_position, Score { token: 1.0, exact: 1.0 });
-        assert_eq!(found.commonest.token, 3.0 / 7.0);
-    }
-
-    #[test]
-    fn copying_many_symbols_leaves_nothing_to_guess() {
-        let problem = ProblemConfig::Copy(copy::Config { distinct: true, symbols: None });
-        let found = compute(problem, Protocol::Language, 10);
-        // One label in eleven is <eos>; by its place it is certain.
-        near(found.by_position, (1.0 + 10.0 / 150.0) / 11.0, 0.0);
-    }
-
-    #[test]
-    fn a_set_counts_as_one_class() {
-        let problem = ProblemConfig::Dyck(dyck::Config { brackets: 1, max_depth: Some(1) });
-        // ()() : after ( only ), after ) only (.
-        let found = compute(problem, Protocol::Prefix, 4);
-        assert_eq!(found.by_position, Score { token: 1.0, exact: 1.0 });
-        assert_eq!(found.uniform, Score { token: 0.5, exact: 0.0625 });
-    }
-}
+mod tests;

@@ -12,10 +12,14 @@
 //! Every batch holds one length, so there is no padding to leak a length or to be masked. Randomness is an argument:
 //! the same [`Rng`] gives the same batch on every machine.
 
+mod automaton;
 mod baselines;
 mod batch;
 mod block_language;
 mod error;
+mod examples;
+mod expression;
+mod nesting;
 mod posed;
 mod problem;
 pub mod problems;
@@ -25,9 +29,12 @@ mod sampling;
 mod tally;
 mod task;
 
+pub use automaton::LanguageLabels;
 pub use baselines::{Baselines, Score, baselines};
 pub use batch::{Batch, IGNORE, Labels};
 pub use error::TaskError;
+pub use examples::{Example, examples};
+pub use nesting::Law;
 pub use posed::Posed;
 pub use problem::{PrefixLabels, Problem, Symbol};
 pub use problems::{ProblemConfig, registry};

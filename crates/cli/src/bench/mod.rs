@@ -1,8 +1,9 @@
-//! `attnlab bench`: what is measured, as one JSON object.
+//! `attnlab bench`: what is measured, as one JSON object; the speed of tasks as a table too.
 
 mod capture;
 mod look;
 mod size;
+mod tasks;
 
 use anyhow::Result;
 use attnlab_runner::bench;
@@ -20,6 +21,8 @@ pub(crate) enum Verb {
     Look(look::Look),
     /// Many small trainings, several at a time, as `run --jobs` does them.
     Grid(Grid),
+    /// Tokens a second that each kind of task makes on one core.
+    Tasks(tasks::Tasks),
 }
 
 #[derive(clap::Args)]
@@ -63,6 +66,7 @@ pub(crate) fn run(verb: Verb) -> Result<End> {
         Verb::Capture(arguments) => arguments.run(),
         Verb::Look(arguments) => arguments.run(),
         Verb::Grid(arguments) => arguments.run(),
+        Verb::Tasks(arguments) => arguments.run(),
     }
 }
 

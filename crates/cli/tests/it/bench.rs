@@ -91,3 +91,17 @@ fn a_benchmark_of_nothing_is_refused() {
     lab.refuses(&["bench", "capture", "--what", "nothing"], 2, &["nothing"]);
     lab.refuses(&["bench", "capture", "--d-model", "10", "--heads", "4"], 2, &["n_heads"]);
 }
+
+#[test]
+fn tasks_are_timed_under_each_of_their_protocols() {
+    let lab = Lab::new(TINY);
+    let arguments = ["bench", "tasks", "--length", "11", "--rows", "3", "--batches", "2"];
+    let all = json(&lab.succeeds(&[&arguments[..], &["--json"]].concat()).stdout);
+    let parity = all.as_array().unwrap().iter().filter(|one| one["kind"] == "parity");
+    let tokens: Vec<u64> = parity.map(|one| one["tokens"].as_u64().unwrap()).collect();
+    assert_eq!(tokens, [13, 14, 12]);
+    for one in all.as_array().unwrap() {
+        assert!(number(one, "tokens_per_s") > 0.0 && number(one, "length") >= 11.0, "{one}");
+    }
+    assert!(lab.succeeds(&arguments).stdout.contains("parity"));
+}

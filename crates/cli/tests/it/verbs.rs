@@ -196,6 +196,41 @@ fn every_registry_is_listed_as_a_table_and_as_json() {
 }
 
 #[test]
+fn a_task_is_shown_with_samples_and_baselines_under_each_of_its_protocols() {
+    let lab = Lab::new(TINY);
+    let text = lab.succeeds(&["list", "tasks", "--show", "stack_manipulation"]).stdout;
+    for part in
+        ["hierarchical", "kind = \"stack_manipulation\"", "(encoder)", "(language)", "<empty>", "by bigram"]
+    {
+        assert!(text.contains(part), "no `{part}` in\n{text}");
+    }
+    let shown = json(&lab.succeeds(&["list", "tasks", "--show", "parity", "--json"]).stdout);
+    assert_eq!(shown["kind"], "parity");
+    let tasks = shown["tasks"].as_array().unwrap();
+    assert_eq!(tasks.len(), 3);
+    for task in tasks {
+        assert_eq!(task["examples"].as_array().unwrap().len(), 3);
+        let lengths: Vec<u64> =
+            task["baselines"].as_array().unwrap().iter().map(|at| at["length"].as_u64().unwrap()).collect();
+        assert_eq!(lengths, [6, 40]);
+        assert!(task["baselines"][0]["by_bigram"]["token"].as_f64().unwrap() > 0.3, "{task}");
+    }
+}
+
+#[test]
+fn showing_what_there_is_not_is_wrong_usage() {
+    let lab = Lab::new(TINY);
+    for (arguments, reason) in [
+        (["list", "tasks", "--show", "parrity"], "parity"),
+        (["list", "encodings", "--show", "rope"], "--show is for tasks"),
+    ] {
+        let run = lab.attnlab(&arguments);
+        assert_eq!(run.code, Some(2));
+        assert!(run.stderr.contains(reason), "{}", run.stderr);
+    }
+}
+
+#[test]
 fn every_listed_task_and_encoding_can_be_planned_as_its_example_shows() {
     let lab = Lab::new(TINY);
     let table = |text: &str| {

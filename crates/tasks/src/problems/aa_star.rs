@@ -28,7 +28,7 @@ impl Kind for Config {
         protocols: &[Protocol::Prefix],
         definition: "aⁿ → for every prefix whether it is in (aᵏ)*, that is, whether its length is 0 modulo `period`. \
                      There is one string of each length, so the number of independent test strings is the number of \
-                     lengths.",
+                     lengths. Published strings are words, of whole periods only.",
         expected: "Published for (aa)* within the training lengths and in two bins beyond: no encoding 100/0/0 % of \
                    whole strings, learned with random offsets 100/100/100. Not in the paper, but expected: learned \
                    without offsets and rotary memorise the training lengths and collapse beyond; a periodic encoding \
@@ -64,6 +64,10 @@ impl Problem for AaStar {
         vec!["out".into(), "in".into()]
     }
 
+    fn prefixes_alike(&self) -> bool {
+        true
+    }
+
     fn sample(&self, length: usize, _rng: &mut Rng) -> Vec<Symbol> {
         vec![0; length]
     }
@@ -72,10 +76,6 @@ impl Problem for AaStar {
         let period = self.period as usize;
         let inside = |length: usize| Symbol::from(length.is_multiple_of(period));
         Some(PrefixLabels::Classes((1..=x.len()).map(inside).collect()))
-    }
-
-    fn prefixes_alike(&self) -> bool {
-        true
     }
 }
 
@@ -97,6 +97,7 @@ mod tests {
             });
         }
         assert_eq!(AaStar { period: 2 }.label(), "(aa)*");
+        assert_eq!(AaStar { period: 4 }.label(), "(aaaa)*");
         assert_eq!(AaStar { period: 10 }.label(), "(a^10)*");
     }
 }

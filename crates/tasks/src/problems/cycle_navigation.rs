@@ -66,6 +66,10 @@ impl Problem for CycleNavigation {
         numerals(self.places)
     }
 
+    fn prefixes_alike(&self) -> bool {
+        true
+    }
+
     fn sample(&self, length: usize, rng: &mut Rng) -> Vec<Symbol> {
         (0..length).map(|_| rng.random_range(0..3)).collect()
     }
@@ -80,10 +84,6 @@ impl Problem for CycleNavigation {
             Some(*place)
         });
         Some(PrefixLabels::Classes(walk.collect()))
-    }
-
-    fn prefixes_alike(&self) -> bool {
-        true
     }
 }
 

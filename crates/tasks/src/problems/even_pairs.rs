@@ -46,6 +46,10 @@ impl Problem for EvenPairs {
         vec!["even".into(), "odd".into()]
     }
 
+    fn prefixes_alike(&self) -> bool {
+        true
+    }
+
     fn sample(&self, length: usize, rng: &mut Rng) -> Vec<Symbol> {
         bits(length, rng)
     }
@@ -57,10 +61,6 @@ impl Problem for EvenPairs {
     fn prefix_labels(&self, x: &[Symbol]) -> Option<PrefixLabels> {
         let first = x.first()?;
         Some(PrefixLabels::Classes(x.iter().map(|last| first ^ last).collect()))
-    }
-
-    fn prefixes_alike(&self) -> bool {
-        true
     }
 }
 

@@ -45,6 +45,10 @@ impl Problem for FirstToken {
         binary()
     }
 
+    fn prefixes_alike(&self) -> bool {
+        true
+    }
+
     fn sample(&self, length: usize, rng: &mut Rng) -> Vec<Symbol> {
         bits(length, rng)
     }
@@ -56,10 +60,6 @@ impl Problem for FirstToken {
     fn prefix_labels(&self, x: &[Symbol]) -> Option<PrefixLabels> {
         let first = x.first()?;
         Some(PrefixLabels::Classes(vec![*first; x.len()]))
-    }
-
-    fn prefixes_alike(&self) -> bool {
-        true
     }
 }
 

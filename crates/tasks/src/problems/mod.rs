@@ -19,9 +19,23 @@ registry! {
     first_token => FirstToken,
     parity => Parity,
     aa_star => AaStar,
+    abab_star => AbabStar,
+    alternation => Alternation,
     position_mod => PositionMod,
     cycle_navigation => CycleNavigation,
+    modular_arithmetic => ModularArithmetic,
+    interleaved_majority => InterleavedMajority,
+    tomita => Tomita,
+    d_n => DN,
+    flip_flop => FlipFlop,
+    regular => Regular,
     dyck => Dyck,
+    which_closes => WhichCloses,
+    bracket_depth => BracketDepth,
+    stack_manipulation => StackManipulation,
+    modular_arithmetic_brackets => ModularArithmeticBrackets,
+    solve_equation => SolveEquation,
+    addition => Addition,
     majority => Majority,
     letter_majority => LetterMajority,
     bucket_sort => BucketSort,
@@ -86,6 +100,69 @@ pub(crate) mod exhaustive {
                 let labels = problem.prefix_labels(&x).unwrap();
                 assert_eq!(labels, PrefixLabels::Classes(expected), "{x:?}");
             }
+        }
+    }
+
+    /// Comparison with a language given as a predicate.
+    pub(crate) mod language {
+        use std::collections::{BTreeMap, HashSet};
+
+        use rand::SeedableRng;
+
+        use super::strings;
+        use crate::{LanguageLabels, PrefixLabels, Problem, Rng, Symbol};
+
+        /// Checks the labels of every prefix of every string up to length `max` against what the words say that are
+        /// up to `more` symbols longer; `more` has to complete every prefix that can be completed and the next symbol.
+        pub(crate) fn labels_are(
+            problem: &dyn Problem,
+            labels: LanguageLabels,
+            max: usize,
+            more: usize,
+            is_word: impl Fn(&[Symbol]) -> bool,
+        ) {
+            let symbols = problem.alphabet().len() as Symbol;
+            let words: Vec<_> =
+                (0..=max + more).flat_map(|n| strings(symbols, n)).filter(|x| is_word(x)).collect();
+            let begin: HashSet<&[Symbol]> =
+                words.iter().flat_map(|x| (0..=x.len()).map(|n| &x[..n])).collect();
+            assert_eq!(problem.labels_are_sets(), labels != LanguageLabels::Membership);
+            for x in strings(symbols, max) {
+                let next = |end: usize, symbol| [&x[..end], &[symbol]].concat();
+                let set = |holds: &dyn Fn(&[Symbol]) -> bool| {
+                    let row = |end| (0..symbols).map(move |symbol| (end, symbol));
+                    let places = (1..=x.len()).flat_map(row);
+                    PrefixLabels::Sets(places.map(|(end, symbol)| holds(&next(end, symbol))).collect())
+                };
+                let expected = match labels {
+                    LanguageLabels::Next => set(&|x| begin.contains(x)),
+                    LanguageLabels::Accepted => set(&is_word),
+                    LanguageLabels::Membership => PrefixLabels::Classes(
+                        (1..=x.len()).map(|end| Symbol::from(is_word(&x[..end]))).collect(),
+                    ),
+                };
+                assert_eq!(problem.prefix_labels(&x), Some(expected), "{} on {x:?}", problem.label());
+            }
+        }
+
+        /// Checks that the problem admits a length if and only if there are words of it, and then draws them alike.
+        pub(crate) fn words_are_uniform(
+            problem: &dyn Problem,
+            length: usize,
+            is_word: impl Fn(&[Symbol]) -> bool,
+        ) {
+            let mut words = strings(problem.alphabet().len() as Symbol, length);
+            words.retain(|x| is_word(x));
+            assert_eq!(problem.admits(length), !words.is_empty(), "{} at {length}", problem.label());
+            let mut rng = Rng::seed_from_u64(7);
+            let mut seen = BTreeMap::new();
+            let each = 400;
+            for _ in 0..each * words.len() {
+                *seen.entry(problem.sample(length, &mut rng)).or_insert(0usize) += 1;
+            }
+            assert_eq!(seen.keys().cloned().collect::<Vec<_>>(), words);
+            // Five standard deviations.
+            assert!(seen.values().all(|count| count.abs_diff(each) < 100), "{}: {seen:?}", problem.label());
         }
     }
 }

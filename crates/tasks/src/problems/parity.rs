@@ -58,6 +58,11 @@ impl Problem for Parity {
         vec!["even".into(), "odd".into()]
     }
 
+    // Uniform counts too: they are those of coins whose common bias is itself uniform.
+    fn prefixes_alike(&self) -> bool {
+        true
+    }
+
     fn sample(&self, length: usize, rng: &mut Rng) -> Vec<Symbol> {
         self.ones.sample(length, rng)
     }
@@ -72,10 +77,6 @@ impl Problem for Parity {
             Some(*parity)
         });
         Some(PrefixLabels::Classes(running.collect()))
-    }
-
-    fn prefixes_alike(&self) -> bool {
-        true
     }
 }
 

@@ -58,6 +58,10 @@ impl Problem for PositionMod {
         numerals(self.period)
     }
 
+    fn prefixes_alike(&self) -> bool {
+        true
+    }
+
     fn sample(&self, length: usize, _rng: &mut Rng) -> Vec<Symbol> {
         vec![0; length]
     }
@@ -65,10 +69,6 @@ impl Problem for PositionMod {
     fn prefix_labels(&self, x: &[Symbol]) -> Option<PrefixLabels> {
         let period = self.period as usize;
         Some(PrefixLabels::Classes((0..x.len()).map(|i| (i % period) as Symbol).collect()))
-    }
-
-    fn prefixes_alike(&self) -> bool {
-        true
     }
 }
 

@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dyck::opens;
+use crate::nesting::opens;
 use crate::registry::{Class, Info, Kind, Setting};
 use crate::sampling::places;
 use crate::{PrefixLabels, Problem, Protocol, Rng, Symbol, Task, TaskError};

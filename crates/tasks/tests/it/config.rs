@@ -74,6 +74,17 @@ fn variants_are_named_in_the_label() {
         ("a_n_b_n = {}", "a^n b^n", "prefix"),
         ("a_n_b_n_c_n = {}\nbos = false", "a^n b^n c^n", "prefix, no bos"),
         ("shuffle_2 = {}", "shuffle-2", "prefix"),
+        ("aa_star = { period = 4 }", "(aaaa)*", "prefix"),
+        ("abab_star = {}", "(abab)*", "prefix"),
+        ("alternation = {}", "(01)*", "prefix"),
+        ("tomita = { n = 3 }", "tomita 3", "prefix"),
+        ("tomita = { n = 3, labels = \"next\" }", "tomita 3 (next)", "prefix"),
+        ("d_n = { n = 12 }", "D-12", "prefix"),
+        ("flip_flop = {}", "flip-flop {0,1,2}*02*", "prefix"),
+        ("flip_flop = { variant = \"instructions\" }", "flip-flop (ignore 0.8)", "prefix"),
+        ("modular_arithmetic = {}", "modular arithmetic (mod 5)", "encoder"),
+        ("interleaved_majority = {}", "interleaved majority", "language"),
+        ("regular = { pattern = \"(ab|ba)*\" }", "regular (ab|ba)*", "prefix"),
     ] {
         let task = read(text).unwrap().build().unwrap();
         assert_eq!((task.label().as_str(), task.setting().as_str()), (label, setting));
@@ -120,6 +131,18 @@ fn values_out_of_range_are_refused_with_the_range() {
     for power in ["0.0", "1.5", "nan", "-inf"] {
         refused(&format!("mqar = {{ power = {power} }}"), &["task.mqar.power is", "above 0 and at most 1"]);
     }
+    refused("abab_star = { period = 5 }", &["task.abab_star.period is 5", "an even number"]);
+    refused("tomita = { n = 8 }", &["task.tomita.n is 8", "1 to 7"]);
+    refused("tomita = { n = 4, strings = \"runs\" }", &["task.tomita.strings is \"runs\"", "n = 3"]);
+    refused("d_n = { n = 101 }", &["task.d_n.n is 101", "1 to 100"]);
+    refused("modular_arithmetic = { modulus = 1 }", &["task.modular_arithmetic.modulus is 1"]);
+    refused("interleaved_majority = { streams = 1 }", &["task.interleaved_majority.streams is 1"]);
+    refused("flip_flop = { ignore = 0.5 }", &["task.flip_flop.ignore is 0.5", "instructions"]);
+    for ignore in ["1.0", "-0.1", "nan"] {
+        let config = format!("flip_flop = {{ variant = \"instructions\", ignore = {ignore} }}");
+        refused(&config, &["task.flip_flop.ignore is", "0 to below 1"]);
+    }
+    refused("regular = { pattern = \"(ab\" }", &["task.regular.pattern is `(ab`", "unclosed group"]);
 }
 
 #[test]
