@@ -15,6 +15,7 @@
 mod automaton;
 mod baselines;
 mod batch;
+mod block_language;
 mod error;
 mod examples;
 mod expression;

@@ -192,7 +192,7 @@ impl Table {
 
 /// Whether to open in a uniform word with `remaining` symbols to go at `depth`: the ballot numbers give the chance
 /// (d + 2)(r − d) / 2r(d + 1).
-fn opens(remaining: u64, depth: u64, rng: &mut Rng) -> bool {
+pub(crate) fn opens(remaining: u64, depth: u64, rng: &mut Rng) -> bool {
     rng.random_range(0..2 * remaining * (depth + 1)) < (depth + 2) * (remaining - depth)
 }
 

@@ -6,6 +6,15 @@ use crate::{Task, TaskError};
 registry! {
     reverse => Reverse,
     copy => Copy,
+    duplicate => Duplicate,
+    missing_duplicate => MissingDuplicate,
+    odds_first => OddsFirst,
+    sort => Sort,
+    order_detection => OrderDetection,
+    permutation_detection => PermutationDetection,
+    selective_copy => SelectiveCopy,
+    induction => Induction,
+    mqar => Mqar,
     even_pairs => EvenPairs,
     first_token => FirstToken,
     parity => Parity,
@@ -28,6 +37,11 @@ registry! {
     solve_equation => SolveEquation,
     addition => Addition,
     majority => Majority,
+    letter_majority => LetterMajority,
+    bucket_sort => BucketSort,
+    a_n_b_n => ANBN,
+    a_n_b_n_c_n => ANBNCN,
+    shuffle_2 => Shuffle2,
     text => Text,
 }
 

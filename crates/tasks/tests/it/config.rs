@@ -70,6 +70,28 @@ fn variants_are_named_in_the_label() {
             "addition (base 10, reversed, padded)",
             "language",
         ),
+        ("duplicate = {}", "duplicate", "encoder"),
+        ("missing_duplicate = {}", "missing duplicate", "encoder"),
+        ("odds_first = { symbols = 3 }", "odds first (3 symbols)", "encoder"),
+        ("sort = {}", "sort", "language"),
+        ("bucket_sort = {}", "bucket sort", "encoder"),
+        ("letter_majority = {}", "majority of letters", "language"),
+        ("order_detection = {}", "ab before ba (first uniform)", "encoder"),
+        ("order_detection = { first = \"iid\" }", "ab before ba (iid)", "encoder"),
+        ("permutation_detection = { change = \"swap\" }", "permutation detection (swap)", "encoder"),
+        ("selective_copy = {}", "selective copy (half)", "language"),
+        ("selective_copy = { content = 128 }", "selective copy (128)", "language"),
+        ("induction = {}", "induction (last)", "prefix"),
+        ("induction = { asked = \"every\", symbols = 4 }", "induction (every, 4 symbols)", "prefix"),
+        ("mqar = {}", "mqar (4 pairs, 8192 tokens)", "prefix"),
+        (
+            "mqar = { vocabulary = 256, power = 1.0, filler = \"zero\" }",
+            "mqar (4 pairs, 256 tokens, power 1, zero filler)",
+            "prefix",
+        ),
+        ("a_n_b_n = {}", "a^n b^n", "prefix"),
+        ("a_n_b_n_c_n = {}\nbos = false", "a^n b^n c^n", "prefix, no bos"),
+        ("shuffle_2 = {}", "shuffle-2", "prefix"),
         ("aa_star = { period = 4 }", "(aaaa)*", "prefix"),
         ("abab_star = {}", "(abab)*", "prefix"),
         ("alternation = {}", "(01)*", "prefix"),
@@ -121,6 +143,21 @@ fn values_out_of_range_are_refused_with_the_range() {
     );
     refused("solve_equation = { modulus = 1 }", &["task.solve_equation.modulus is 1"]);
     refused("addition = { base = 11 }", &["task.addition.base is 11", "2 to 10"]);
+    refused("duplicate = { symbols = 1 }", &["task.duplicate.symbols is 1", "2 to 10000"]);
+    refused("odds_first = { symbols = 10001 }", &["task.odds_first.symbols is 10001"]);
+    refused("sort = { symbols = 0 }", &["task.sort.symbols is 0"]);
+    refused("bucket_sort = { symbols = 1 }", &["task.bucket_sort.symbols is 1"]);
+    refused("letter_majority = { letters = 27 }", &["task.letter_majority.letters is 27", "2 to 26"]);
+    refused("permutation_detection = { symbols = 1 }", &["task.permutation_detection.symbols is 1"]);
+    refused("selective_copy = { symbols = 1 }", &["task.selective_copy.symbols is 1"]);
+    refused("selective_copy = { content = 0 }", &["task.selective_copy.content is 0"]);
+    refused("induction = { symbols = 1 }", &["task.induction.symbols is 1"]);
+    refused("mqar = { vocabulary = 3 }", &["task.mqar.vocabulary is 3", "4 to 65536"]);
+    refused("mqar = { vocabulary = 8, pairs = 4 }", &["task.mqar.pairs is 4", "1 to 3"]);
+    refused("mqar = { pairs = 0 }", &["task.mqar.pairs is 0"]);
+    for power in ["0.0", "1.5", "nan", "-inf"] {
+        refused(&format!("mqar = {{ power = {power} }}"), &["task.mqar.power is", "above 0 and at most 1"]);
+    }
     refused("abab_star = { period = 5 }", &["task.abab_star.period is 5", "an even number"]);
     refused("tomita = { n = 8 }", &["task.tomita.n is 8", "1 to 7"]);
     refused("tomita = { n = 4, strings = \"runs\" }", &["task.tomita.strings is \"runs\"", "n = 3"]);
@@ -145,11 +182,21 @@ fn a_protocol_that_a_kind_lacks_and_language_without_bos_are_refused() {
 }
 
 #[test]
-fn a_string_longer_than_its_distinct_symbols_is_refused_with_the_remedy() {
+fn a_length_that_an_option_excludes_is_refused_with_the_option() {
     use rand_chacha::rand_core::SeedableRng;
     let task = read("copy = { distinct = true, symbols = 10 }").unwrap().build().unwrap();
     assert_eq!(task.max_length(), Some(10));
     let mut rng = attnlab_tasks::Rng::seed_from_u64(0);
     let error = task.batch(attnlab_tasks::Split::Train, 1, 50, &mut rng).unwrap_err().to_string();
     assert!(error.contains("length 50") && error.contains("task.copy.symbols"), "{error}");
+    for (kind, option) in [
+        ("sort = { symbols = 49 }", "task.sort.symbols"),
+        ("permutation_detection = { symbols = 24 }", "task.permutation_detection.symbols"),
+        ("selective_copy = { content = 51 }", "task.selective_copy.content"),
+        ("mqar = { pairs = 13 }", "task.mqar.pairs"),
+    ] {
+        let task = read(kind).unwrap().build().unwrap();
+        let error = task.batch(attnlab_tasks::Split::Train, 1, 50, &mut rng).unwrap_err().to_string();
+        assert!(error.contains(option), "{error}");
+    }
 }
