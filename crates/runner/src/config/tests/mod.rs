@@ -7,6 +7,7 @@ mod grids;
 mod messages;
 mod properties;
 mod sizes;
+mod targets;
 mod texts;
 mod written;
 
