@@ -2,7 +2,7 @@
 
 use crate::controls::{Behaviour, Controls};
 use crate::counts::Finding;
-use crate::ranking::Ranking;
+use crate::ranking::{Ranking, TaskRanking};
 use crate::summary::{Cell, Summary};
 use crate::verdict::{join, noun, title};
 
@@ -27,41 +27,42 @@ fn winners(summary: &Summary, ranking: &Ranking) -> Vec<String> {
     let all_hold = |task: &str| summary.of_task(task).all(|cell| cell.finding == Finding::Generalises);
     let (solved, open): (Vec<_>, Vec<_>) =
         ranking.tasks.iter().filter(|r| !r.ranked.is_empty()).partition(|r| all_hold(&r.task));
-    // Tasks by who is first on them, in the order in which they first come up.
-    let mut firsts: Vec<(Vec<String>, Vec<String>)> = Vec::new();
-    let mut undecided = Vec::new();
-    for task in &open {
-        if task.ranked.len() < 2 {
-            continue;
-        }
-        if !task.is_decided() {
-            undecided.push(task.task.clone());
-            continue;
-        }
-        let first = task.first();
-        match firsts.iter_mut().find(|(columns, _)| *columns == first) {
-            Some((_, tasks)) => tasks.push(task.task.clone()),
-            None => firsts.push((first, vec![task.task.clone()])),
+    let (mut told, mut few_runs, mut alike) = (Vec::new(), Vec::new(), Vec::new());
+    for task in open.into_iter().filter(|task| task.ranked.len() > 1) {
+        match (task.is_decided(), task.decidable) {
+            (true, _) => told.push(task),
+            (false, false) => few_runs.push(task),
+            (false, true) => alike.push(task.task.clone()),
         }
     }
     let place = match summary.bin {
         Some(bin) => format!("in bin {bin}"),
         None => "at the longest lengths".to_owned(),
     };
-    for (index, (columns, tasks)) in firsts.iter().enumerate() {
-        let on = few(tasks, "tasks");
-        let lead = if index == 0 { format!("Ranked {place}, ") } else { String::new() };
+    for (columns, tasks) in grouped(&told, TaskRanking::first) {
+        let on = few(&tasks, "tasks");
         sentences.push(match columns.as_slice() {
-            [one] => format!("{lead}{one} is first on {on}."),
-            several => format!("{lead}{} share the first rank on {on}.", few(several, "columns")),
+            [one] => format!("{one} is first on {on}."),
+            several => format!("{} share the first rank on {on}.", few(several, "columns")),
         });
     }
-    if !undecided.is_empty() {
-        let lead = if firsts.is_empty() { format!("Ranked {place}, the") } else { "The".to_owned() };
+    if !alike.is_empty() {
+        let on = few(&alike, "tasks");
+        sentences.push(format!("On {on} no two differ by more than {} explain.", summary.unit()));
+    }
+    if !few_runs.is_empty() {
+        let leads = grouped(&few_runs, TaskRanking::leaders)
+            .into_iter()
+            .map(|(columns, tasks)| format!("{} on {}", few(&columns, "columns"), few(&tasks, "tasks")));
+        let leads: Vec<String> = leads.collect();
         sentences.push(format!(
-            "{lead} columns cannot be told apart on {}: their differences are within what seeds explain.",
-            few(&undecided, "tasks")
+            "Too few {} to tell columns apart; the best mean is that of {}.",
+            summary.unit(),
+            leads.join("; ")
         ));
+    }
+    if let Some(first) = sentences.first_mut() {
+        *first = format!("Ranked {place}: {first}");
     }
     if !solved.is_empty() {
         let solved: Vec<String> = solved.iter().map(|task| task.task.clone()).collect();
@@ -72,6 +73,19 @@ fn winners(summary: &Summary, ranking: &Ranking) -> Vec<String> {
         ));
     }
     sentences
+}
+
+/// Tasks by the columns that `of` names, in the order in which those first come up.
+fn grouped(tasks: &[&TaskRanking], of: fn(&TaskRanking) -> Vec<String>) -> Vec<(Vec<String>, Vec<String>)> {
+    let mut groups: Vec<(Vec<String>, Vec<String>)> = Vec::new();
+    for task in tasks {
+        let columns = of(task);
+        match groups.iter_mut().find(|(known, _)| *known == columns) {
+            Some((_, tasks)) => tasks.push(task.task.clone()),
+            None => groups.push((columns, vec![task.task.clone()])),
+        }
+    }
+    groups
 }
 
 fn untrained(summary: &Summary) -> Option<String> {

@@ -44,6 +44,8 @@ pub struct TaskRanking {
     pub unranked: Vec<Unranked>,
     /// Every pair of ranked columns.
     pub pairs: Vec<Pair>,
+    /// Whether there are runs enough to tell some pair apart, if it differs.
+    pub decidable: bool,
     /// What the numbers of runs allow to say, if that is little.
     pub note: Option<String>,
 }
@@ -151,6 +153,17 @@ impl TaskRanking {
         self.ranked.iter().filter(|r| r.rank == 1).map(|r| r.column.clone()).collect()
     }
 
+    /// The columns of the best mean.
+    pub fn leaders(&self) -> Vec<String> {
+        let best = self.ranked.first().map(|r| r.mean);
+        self.ranked.iter().filter(|r| Some(r.mean) == best).map(|r| r.column.clone()).collect()
+    }
+
+    /// Whether there is nothing to rank: one column, or every mean the same.
+    pub fn is_even(&self) -> bool {
+        self.leaders().len() == self.ranked.len()
+    }
+
     /// Whether some column is told apart from some other.
     pub fn is_decided(&self) -> bool {
         self.pairs.iter().any(|pair| pair.told_apart)
@@ -205,6 +218,7 @@ fn of_task(summary: &Summary, task: &str) -> Option<TaskRanking> {
         },
         ranked: ranked.collect(),
         unranked,
+        decidable: pairs.is_empty() || least(&entries, &pairs).is_some_and(|p| p <= ALPHA),
         note: note(&entries, &pairs, summary.unit()),
         pairs,
     })
@@ -287,6 +301,13 @@ fn pairs(entries: &[Entry], sign: f64) -> Vec<Pair> {
     pairs
 }
 
+/// The least p after correction that the columns with most runs can give; `None` where there is no test.
+fn least(entries: &[Entry], pairs: &[Pair]) -> Option<f64> {
+    let most = entries.iter().map(|entry| entry.runs.len()).max()?;
+    let tested = pairs.iter().filter(|pair| pair.p.is_some()).count();
+    least_p(most, most).filter(|_| tested > 0).map(|p| p * tested as f64)
+}
+
 /// What so many runs can say at all.
 fn note(entries: &[Entry], pairs: &[Pair], unit: &str) -> Option<String> {
     if pairs.is_empty() {
@@ -299,7 +320,7 @@ fn note(entries: &[Entry], pairs: &[Pair], unit: &str) -> Option<String> {
     }
     let sizes = || entries.iter().map(|entry| entry.runs.len()).filter(|n| *n > 1);
     let (fewest, most) = (sizes().min()?, sizes().max()?);
-    let least = least_p(most, most)? * tested as f64;
+    let least = least(entries, pairs)?;
     if least > ALPHA {
         let (runs, columns) = (
             match fewest == most {

@@ -23,11 +23,19 @@ pub fn terminal_table(summary: &Summary, style: TableStyle) -> String {
         out.push('\n');
     }
     out.push_str(&controls(&verdict.controls, &verdict.control_text, width));
+    let mut notes: Vec<&str> = Vec::new();
     for task in &summary.tasks {
         let block = if summary.by_loss(task) { loss::block } else { block };
         out.push_str(&block(summary, task, style));
         if let Some(ranking) = verdict.ranking.task(task) {
             out.push_str(&ranked(ranking, width));
+            // Most tasks have the same number of runs, and the note says the same of each.
+            if let Some(note) =
+                ranking.note.as_deref().filter(|note| !ranking.is_even() && !notes.contains(note))
+            {
+                out.push_str(&wrapped(note, width));
+                notes.push(note);
+            }
         }
         out.push('\n');
     }
@@ -59,9 +67,9 @@ fn controls(controls: &Controls, without: &str, width: usize) -> String {
     out
 }
 
-/// One line for each rank, better columns first, and what the test could say.
+/// Columns by rank, better ones first, and the pairs that are told apart.
 fn ranked(ranking: &TaskRanking, width: usize) -> String {
-    if ranking.ranked.len() < 2 {
+    if ranking.is_even() {
         return String::new();
     }
     let (from, to) = ranking.lengths;
@@ -94,9 +102,6 @@ fn ranked(ranking: &TaskRanking, width: usize) -> String {
             ranking.pairs.len()
         );
         out.push_str(&wrapped(&line, width));
-    }
-    if let Some(note) = &ranking.note {
-        out.push_str(&wrapped(note, width));
     }
     out
 }

@@ -21,7 +21,7 @@ use crate::record::{ControlKind, Evaluation, PlannedRun};
 use crate::summary::Summary;
 use crate::verdict::{self, Control, join};
 
-/// More cases than these are not all named in a sentence.
+/// More cases than these are not all named in a sentence, or not each by itself.
 const MOST_NAMED: usize = 4;
 
 /// A planned control run, and what it came to if it has ended.
@@ -197,13 +197,28 @@ fn check(kind: Kind, cases: Vec<Case>, said: [&dyn Fn(&str) -> String; 3]) -> Op
                 Behaviour::Open => open,
                 Behaviour::Misbehaves => misbehaves,
             };
-            (!these.is_empty()).then(|| say(&named(&these)))
+            (!these.is_empty()).then(|| say(&named(&these, wanted == Behaviour::Misbehaves)))
         });
     let text = sentences.collect::<Vec<_>>().join(" ");
     Some(Check { kind, behaviour, text, cases })
 }
 
-fn named(cases: &[&Case]) -> String {
+/// The cases with what was found, or where they are many and nothing is wrong, how many of each task.
+fn named(cases: &[&Case], all: bool) -> String {
+    if cases.len() > MOST_NAMED && !all {
+        let mut tasks: Vec<(&str, usize)> = Vec::new();
+        for case in cases {
+            match tasks.iter_mut().find(|(task, _)| *task == case.task) {
+                Some((_, count)) => *count += 1,
+                None => tasks.push((&case.task, 1)),
+            }
+        }
+        let name = |(task, count): &(&str, usize)| match count {
+            1 => (*task).to_owned(),
+            count => format!("{task} ({count} times)"),
+        };
+        return join(&tasks.iter().map(name).collect::<Vec<_>>());
+    }
     let mut names: Vec<String> = cases.iter().take(MOST_NAMED).map(|case| case.name()).collect();
     match cases.len().saturating_sub(MOST_NAMED) {
         0 => join(&names),

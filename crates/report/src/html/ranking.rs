@@ -41,9 +41,10 @@ pub(super) struct Mean {
     pub(super) rank: String,
 }
 
+/// Of the tasks on which there is something to rank.
 pub(super) fn tables(summary: &Summary, ranking: &Ranking) -> Vec<Table> {
-    let several = ranking.tasks.iter().filter(|task| task.ranked.len() > 1);
-    several.map(|task| table(summary, task)).collect()
+    let uneven = ranking.tasks.iter().filter(|task| !task.is_even());
+    uneven.map(|task| table(summary, task)).collect()
 }
 
 pub(super) fn means(summary: &Summary, ranking: &Ranking) -> Vec<Mean> {
