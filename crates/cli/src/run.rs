@@ -72,6 +72,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
         say::result(report.json()?)?;
     } else {
         say::result(report.table())?;
+        if let Some(line) = report.targets_line() {
+            say::result(format_args!("{line} `attnlab compare {} --targets` lists them.", folder.display()))?;
+        }
         say::result(format_args!("Report: {}", folder.join("report.html").display()))?;
     }
     let others = other_runs(&folder, &experiment);
@@ -139,7 +142,7 @@ impl<'a> Plan<'a> {
 
     fn json(&self) -> Result<String> {
         let lines = self.lines().map(|(run, steps, tflop)| {
-            let PlannedRun { id, task, position, seed, settings } = run;
+            let PlannedRun { id, task, position, seed, settings, .. } = run;
             json!({
                 "id": id, "task": task, "position": position, "seed": seed, "settings": settings,
                 "steps": steps, "tflop_at_most": tflop,

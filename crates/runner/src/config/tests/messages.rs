@@ -42,7 +42,7 @@ fn an_unknown_key_is_marked_at_every_level() {
 configs/x.toml:18:2: unknown key `trian`; did you mean `train`?
   18 | [trian]
      |  ^^^^^
-  allowed keys: name, description, seed, task, model, position, train, eval, controls, grid, published"
+  allowed keys: name, description, seed, task, model, position, train, eval, controls, grid, targets"
     );
     assert_eq!(
         after("base = 10000", "bse = 10000"),
@@ -364,29 +364,4 @@ fn a_set_argument_is_shown_with_the_mark_inside_it() {
         let found = message(EXAMPLE, &[argument]);
         assert!(found.starts_with(&format!("--set {argument}: {expected}\n")), "{found}");
     }
-}
-
-#[test]
-fn published_numbers_must_fit_the_grid() {
-    let published = |lines: &str| {
-        message(&format!("{EXAMPLE}\n[[published]]\nsource = \"paper\"\nmetric = \"exact\"\n{lines}"), &[])
-    };
-    assert_eq!(published("percent = [100, 0, 0]\ntask = \"(aa)*\""), "no error");
-    assert_eq!(
-        published("percent = [100, 0, 0]\ntask = \"(aa)\""),
-        "\
-configs/x.toml:40:8: no run's task is called \"(aa)\"; did you mean `(aa)*`?
-  40 | task = \"(aa)\"
-     |        ^^^^^^
-  allowed names: (aa)*"
-    );
-    let found = published("percent = [100, 0]");
-    assert!(found.starts_with("configs/x.toml:39:11: `percent` has 2 numbers for the 3 bins"), "{found}");
-    let found = published("percent = [1000, 0, 0]");
-    assert!(found.starts_with("configs/x.toml:39:11: `percent` holds 1000,"), "{found}");
-    let found = published("percent = [1, 0, 0]\ntsk = \"(aa)*\"");
-    assert!(
-        found.starts_with("configs/x.toml:40:1: unknown key `published.0.tsk`; did you mean `task`?"),
-        "{found}"
-    );
 }
