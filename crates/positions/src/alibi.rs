@@ -3,13 +3,13 @@
 //! The symmetric bias tells a bidirectional model distances, not directions. Delétang et al.'s code (arXiv 2207.02098) adds
 //! half a slope below the diagonal, so that left and right differ: `tilt = 0.5`.
 
-use attnlab_ops::DistanceBias;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ConfigError, Result};
 use crate::memo::Memo;
+use crate::pairs::by_distance;
 use crate::places::Places;
 use crate::position::{Bias, Position};
 use crate::registry::{Encoding, Enters, Info, Shape};
@@ -202,7 +202,7 @@ impl Alibi {
 
     fn compute(&self, queries: &Places, keys: &Places, dtype: DType, device: &Device) -> Result<Bias> {
         let h = self.slopes.len();
-        let (tq, tk) = (queries.len(), keys.len());
+        let tk = keys.len();
         let tensor = |values: Vec<f64>, dims: &[usize]| -> Result<Tensor> {
             Ok(Tensor::from_vec(values, dims, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)
         };
@@ -216,25 +216,10 @@ impl Alibi {
             };
             return Ok(Bias::Full(tensor((0..rows).flat_map(of_row).collect(), &[rows, h, 1, tk])?));
         }
-        if let Some(first) = Places::first_distance(queries, keys, self.causal) {
-            let count = tk as i64 - first;
-            let values =
-                self.slopes.iter().flat_map(|m| (first..tk as i64).map(|distance| self.at(*m, distance)));
-            return Ok(Bias::Distance(DistanceBias {
-                values: tensor(values.collect(), &[h, count as usize])?,
-                first,
-            }));
-        }
-        let rows = Places::common_rows(queries, keys)?;
-        let mut values = Vec::with_capacity(rows * h * tq * tk);
-        for row in 0..rows {
-            for m in &self.slopes {
-                for i in queries.row(row) {
-                    values.extend(keys.row(row).iter().map(|j| self.at(*m, i64::from(*i) - i64::from(*j))));
-                }
-            }
-        }
-        Ok(Bias::Full(tensor(values, &[rows, h, tq, tk])?))
+        by_distance(queries, keys, self.causal, |distances| {
+            let each = |m| distances.iter().map(move |distance| self.at(m, *distance));
+            tensor(self.slopes.iter().copied().flat_map(each).collect(), &[h, distances.len()])
+        })
     }
 }
 

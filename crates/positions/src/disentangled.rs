@@ -1,11 +1,12 @@
 //! Disentangled attention: queries also meet a learned vector of the distance, and so do keys.
 
 use attnlab_ops as ops;
-use candle_core::{D, Tensor};
+use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ConfigError, Result};
+use crate::pairs::{Pairs, by_head, pick};
 use crate::places::Places;
 use crate::position::{Content, Position};
 use crate::registry::{Encoding, Enters, Info, Shape};
@@ -181,13 +182,8 @@ impl Disentangled {
 
     /// x (B, T, H or G, K) against every distance, of which pair (a, b) takes that of `index`: (B, H, T, T').
     fn meet(&self, x: &Tensor, projection: &Projection, index: &Tensor) -> Result<Tensor> {
-        let (b, t, g, width) = x.dims4()?;
-        let h = self.heads;
-        let x = x.transpose(1, 2)?.unsqueeze(2)?; // (B, G, 1, T, K)
-        let x = x.broadcast_as((b, g, h / g.max(1), t, width))?.contiguous()?.reshape((b, h, t, width))?;
-        let all = x.broadcast_matmul(&self.vectors(projection)?)?; // (B, H, T, 2S)
-        let index = index.broadcast_as((b, h, t, index.dim(D::Minus1)?))?.contiguous()?;
-        Ok((all.contiguous()?.gather(&index, D::Minus1)? * self.scale)?)
+        let all = by_head(x, self.heads)?.broadcast_matmul(&self.vectors(projection)?)?; // (B, H, T, 2S)
+        Ok((pick(&all, index)? * self.scale)?)
     }
 }
 
@@ -197,16 +193,10 @@ impl Position for Disentangled {
         Content { q, k, .. }: &Content<'_>,
         (queries, keys): (&Places, &Places),
     ) -> Result<Option<Tensor>> {
-        let (rows, tq, tk) = (Places::common_rows(queries, keys)?, queries.len(), keys.len());
-        // The distance i − j of all pairs, (rows, 1, Tq, Tk).
-        let mut pairs = Vec::with_capacity(rows * tq * tk);
-        for row in 0..rows {
-            for i in queries.row(row) {
-                pairs.extend(keys.row(row).iter().map(|j| self.config.row(i64::from(*i) - i64::from(*j))));
-            }
-        }
-        let index = Tensor::from_vec(pairs, (rows, 1, tq, tk), q.device())?;
-        let mut bias = Tensor::zeros((q.dim(0)?, self.heads, tq, tk), q.dtype(), q.device())?;
+        let pairs = Pairs::new(queries, keys)?;
+        let index = pairs.index(|distance| self.config.row(distance), q.device())?; // (rows, 1, Tq, Tk)
+        let shape = (q.dim(0)?, self.heads, pairs.queries, pairs.keys);
+        let mut bias = Tensor::zeros(shape, q.dtype(), q.device())?;
         if let Some(key) = &self.key {
             bias = (bias + self.meet(q, key, &index)?)?;
         }

@@ -73,7 +73,7 @@ pub enum PositionError {
          expected 1 or {batch} rows of {time}"
     )]
     Misfit {
-        /// "embed", "rotate" or "bias".
+        /// "embed", "rotate", "bias" or "content_bias".
         moment: &'static str,
         /// Rows of positions.
         rows: usize,
@@ -83,6 +83,19 @@ pub enum PositionError {
         batch: usize,
         /// T of the tensor.
         time: usize,
+    },
+    /// A sequence beyond what an encoding was set to.
+    #[error(
+        "{encoding}: a sequence of {len} tokens is beyond position.max_len = {most}; raise it and mind that time grows \
+         with the third power of the length, or use an encoding without that limit"
+    )]
+    TooLong {
+        /// The encoding's kind.
+        encoding: &'static str,
+        /// Tokens of the sequence.
+        len: usize,
+        /// The most it takes.
+        most: usize,
     },
     /// A tensor operation failed.
     #[error(transparent)]

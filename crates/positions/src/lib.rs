@@ -10,9 +10,12 @@
 mod error;
 mod memo;
 mod over;
+mod pairs;
 mod places;
 mod position;
 mod registry;
+#[cfg(test)]
+mod testing;
 
 pub use error::{ConfigError, PositionError, Result};
 pub use places::Places;
@@ -23,10 +26,19 @@ registry::registry! {
     none => None,
     learned => Learned,
     sinusoidal => Sinusoidal,
+    scaled => Scaled,
+    periodic => Periodic,
     rope => Rope,
     alibi => Alibi,
+    hard_alibi => HardAlibi,
     t5 => T5,
+    kerple => Kerple,
+    fire => Fire,
+    shaw => Shaw,
+    transformer_xl => TransformerXl,
     disentangled => Disentangled,
+    cope => Cope,
+    path => Path,
     randomised => Randomised,
     pose => Pose,
     offset => Offset,

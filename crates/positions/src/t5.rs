@@ -1,12 +1,12 @@
 //! T5's relative bias: a learned number for each head and bucket of distances, near ones alone in a bucket, far ones
 //! sharing it with ever more others.
 
-use attnlab_ops::DistanceBias;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Init, VarBuilder};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ConfigError, Result};
+use crate::pairs::by_distance;
 use crate::places::Places;
 use crate::position::{Bias, Position};
 use crate::registry::{Encoding, Enters, Info, Shape};
@@ -106,8 +106,9 @@ struct T5 {
 
 impl T5 {
     /// The table's values for each of some distances, (H, n).
-    fn values(&self, distances: impl Iterator<Item = i64>, dtype: DType, device: &Device) -> Result<Tensor> {
-        let buckets: Vec<u32> = distances.map(|d| self.config.bucket(d, self.causal) as u32).collect();
+    fn values(&self, distances: &[i64], dtype: DType, device: &Device) -> Result<Tensor> {
+        let bucket = |distance: &i64| self.config.bucket(*distance, self.causal) as u32;
+        let buckets: Vec<u32> = distances.iter().map(bucket).collect();
         let buckets = Tensor::new(buckets, device)?;
         Ok(self.table.index_select(&buckets, 0)?.t()?.contiguous()?.to_dtype(dtype)?)
     }
@@ -115,21 +116,7 @@ impl T5 {
 
 impl Position for T5 {
     fn bias(&self, queries: &Places, keys: &Places, dtype: DType, device: &Device) -> Result<Bias> {
-        let (tq, tk) = (queries.len(), keys.len());
-        if let Some(first) = Places::first_distance(queries, keys, self.causal) {
-            return Ok(Bias::Distance(DistanceBias {
-                values: self.values(first..tk as i64, dtype, device)?,
-                first,
-            }));
-        }
-        let rows = Places::common_rows(queries, keys)?;
-        let pairs = (0..rows).flat_map(|row| {
-            let keys = keys.row(row);
-            queries.row(row).iter().flat_map(move |i| keys.iter().map(move |j| i64::from(*i) - i64::from(*j)))
-        });
-        let heads = self.table.dim(1)?;
-        let values = self.values(pairs, dtype, device)?.reshape((heads, rows, tq, tk))?;
-        Ok(Bias::Full(values.transpose(0, 1)?.contiguous()?)) // (rows, H, Tq, Tk)
+        by_distance(queries, keys, self.causal, |distances| self.values(distances, dtype, device))
     }
 }
 

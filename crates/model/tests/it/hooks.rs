@@ -4,7 +4,7 @@ use attnlab_hooks::{Capture, Change, HookSpec, NoHooks, Plan, Point, Scope, Site
 use attnlab_model::{Architecture, Mask, Residual};
 use candle_core::{DType, Tensor};
 
-use crate::{bits, build, config, largest_difference, position, positions, small, suits, tokens};
+use crate::{bits, build, config, largest_difference, masks, position, positions, small, tokens};
 
 fn plan(specs: &[HookSpec], model: &attnlab_model::Transformer) -> Plan {
     Plan::resolve(specs, &model.anatomy()).unwrap()
@@ -13,7 +13,7 @@ fn plan(specs: &[HookSpec], model: &attnlab_model::Transformer) -> Plan {
 #[test]
 fn looking_at_everything_changes_no_bit() {
     for position in positions() {
-        for mask in [Mask::Causal, Mask::Bidirectional].into_iter().filter(|mask| suits(&position, *mask)) {
+        for mask in masks(&position) {
             let (model, _) = build(&config(small(), position.clone(), mask), DType::F32);
             let mut everything = Capture::new();
             let anatomy = model.anatomy();
@@ -38,7 +38,7 @@ fn looking_at_everything_changes_no_bit() {
 #[test]
 fn a_map_computed_on_the_side_is_the_one_that_makes_z() {
     for position in positions() {
-        for mask in [Mask::Causal, Mask::Bidirectional].into_iter().filter(|mask| suits(&position, *mask)) {
+        for mask in masks(&position) {
             let architecture = Architecture { n_kv_heads: Some(2), ..small() };
             let (model, _) = build(&config(architecture, position.clone(), mask), DType::F32);
             let names =

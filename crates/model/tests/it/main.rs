@@ -56,6 +56,7 @@ fn positions() -> Vec<PositionConfig> {
         r#"{"windowed":{"window":2,"over":{"t5":{}}}}"#,
         r#"{"windowed":{"window":2,"over":{"randomised":{"length":40,"over":{"sinusoidal":{}}}}}}"#,
         r#"{"offset":{"max_len":40,"over":{"learned":{}}}}"#,
+        r#"{"abacus":{"digits":[2,7],"over":{"windowed":{"window":3,"over":{"fire":{}}}}}}"#,
         r#"{"log_n":{"over":{"windowed":{"window":3,"over":{"disentangled":{}}}}}}"#,
         r#"{"abacus":{"digits":[2,7],"max_offset":1,"over":{"pose":{"over":{"rope":{}}}}}}"#,
     ];
@@ -63,13 +64,14 @@ fn positions() -> Vec<PositionConfig> {
     defaults.chain(variants.iter().map(|text| serde_json::from_str(text).unwrap())).collect()
 }
 
-/// Whether an encoding is one of models with this mask: some are of causal ones only.
-fn suits(position: &PositionConfig, mask: Mask) -> bool {
-    mask == Mask::Causal || config(small(), position.clone(), mask).validate().is_ok()
-}
-
 fn position(kind: &str) -> PositionConfig {
     serde_json::from_str(&format!(r#"{{"{kind}":{{}}}}"#)).unwrap()
+}
+
+/// The masks that an encoding can do with: some count from a key up to the query.
+fn masks(position: &PositionConfig) -> Vec<Mask> {
+    let possible = |mask: &Mask| config(small(), position.clone(), *mask).validate().is_ok();
+    [Mask::Causal, Mask::Bidirectional].into_iter().filter(possible).collect()
 }
 
 fn bits(t: &Tensor) -> Vec<u32> {

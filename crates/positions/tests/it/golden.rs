@@ -4,7 +4,10 @@
 
 use std::collections::HashMap;
 
-use attnlab_positions::{Bias, Encoding, Places, Position, Shape, alibi, rope, sinusoidal};
+use attnlab_positions::{
+    Bias, Content, Encoding, Part, Places, Position, PositionConfig, Shape, alibi, cope, fire, kerple, path,
+    rope, shaw, sinusoidal, transformer_xl,
+};
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
@@ -111,5 +114,68 @@ fn alibi_adds_the_papers_causal_bias() {
                 }
             }
         }
+    }
+}
+
+/// The encodings whose biases `relative.safetensors` holds: the name there, and whether the model is causal.
+fn relative() -> [(&'static str, PositionConfig, bool); 7] {
+    let kerple = |form| PositionConfig::Kerple(kerple::Config { form });
+    let fire = fire::Config { width: 5, threshold: 3.0, ..fire::Config::default() };
+    [
+        ("kerple_log", kerple(kerple::Form::Log), false),
+        ("kerple_power", kerple(kerple::Form::Power), false),
+        ("fire", PositionConfig::Fire(fire), true),
+        ("shaw", PositionConfig::Shaw(shaw::Config { clip: 2 }), false),
+        ("transformer_xl", PositionConfig::TransformerXl(transformer_xl::Config::default()), false),
+        ("cope", PositionConfig::Cope(cope::Config { max_positions: Some(4) }), true),
+        ("path", PositionConfig::Path(path::Config { rank: 4, ..path::Config::default() }), true),
+    ]
+}
+
+#[test]
+fn relative_biases_are_what_python_finds_by_another_way() {
+    let golden = load("relative");
+    let (x, q, k) = (&golden["x"], &golden["q"], &golden["k"]);
+    let (batch, time, n_heads, head_dim) = q.dims4().unwrap();
+    let d_model = x.dim(2).unwrap();
+    let places = Places::range(0, time);
+    for (name, config, causal) in relative() {
+        let prefix = format!("{name}.parameter.");
+        let own = |(key, tensor): (&String, &Tensor)| {
+            key.strip_prefix(&prefix).map(|key| (key.to_owned(), tensor.clone()))
+        };
+        let vb = VarBuilder::from_tensors(golden.iter().filter_map(own).collect(), DType::F64, &Device::Cpu);
+        let shape = Shape { d_model, n_heads, head_dim, max_len: time, causal };
+        let position = config.build(Part::Whole, &shape, vb).unwrap();
+        let of = Content { x, q, k, scale: (head_dim as f64).sqrt().recip() };
+        let content = position.content_bias(&of, (&places, &places)).unwrap();
+        let bias = position.bias(&places, &places, DType::F64, &Device::Cpu).unwrap();
+        let (found, by_distance) = match (content, bias) {
+            (Some(bias), Bias::None) | (None, Bias::Full(bias)) => (bias, None),
+            (None, Bias::Distance(bias)) => (bias.values, Some(bias.first)),
+            other => panic!("{name}: {other:?}"),
+        };
+        // Python's has no batch where the tokens do not matter.
+        let expected = &golden[&format!("{name}.bias")];
+        let expected = expected.broadcast_as((batch, n_heads, time, time)).unwrap();
+        let found = match by_distance {
+            None => found.broadcast_as(expected.shape()).unwrap(),
+            Some(first) => {
+                let column = |(i, j): (usize, usize)| (i as i64 - j as i64 - first) as u32;
+                let columns: Vec<u32> = (0..time * time).map(|n| column((n / time, n % time))).collect();
+                let columns = Tensor::new(columns, &Device::Cpu).unwrap();
+                let pairs = found.index_select(&columns, 1).unwrap().reshape((n_heads, time, time)).unwrap();
+                pairs.broadcast_as(expected.shape()).unwrap()
+            }
+        };
+        let flat = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        let mut largest = 0f64;
+        for (n, (found, expected)) in flat(&found).into_iter().zip(flat(&expected)).enumerate() {
+            if !causal || n % time <= n / time % time {
+                assert!((found - expected).abs() < 1e-12, "{name}[{n}]: {found} is not {expected}");
+                largest = largest.max(expected.abs());
+            }
+        }
+        assert!(largest > 0.1, "{name}: nothing was compared");
     }
 }

@@ -1,4 +1,5 @@
-//! One test binary: golden values, and a walk over the registry.
+//! One test binary: golden values, gradients, and a walk over the registry.
 
 mod golden;
+mod gradients;
 mod registry;

@@ -21,7 +21,7 @@ fn tagged(mut table: toml::Table) -> toml::Table {
     toml::Table::from_iter([(kind, toml::Value::Table(table))])
 }
 
-fn config(table: &str) -> Result<PositionConfig, toml::de::Error> {
+pub(crate) fn config(table: &str) -> Result<PositionConfig, toml::de::Error> {
     toml::Value::Table(tagged(toml::from_str(table).unwrap())).try_into()
 }
 
