@@ -13,6 +13,7 @@ use crate::PositionConfig;
 use crate::error::{ConfigError, Result};
 use crate::none;
 use crate::over;
+use crate::pairs::Pairs;
 use crate::places::Places;
 use crate::position::{Bias, Position};
 use crate::registry::{Encoding, Enters, Info, Part, Shape};
@@ -91,14 +92,9 @@ impl Windowed {
 
     /// The window over all pairs, (1 or B, 1, Tq, Tk).
     fn by_pair(&self, queries: &Places, keys: &Places, dtype: DType, device: &Device) -> Result<Tensor> {
-        let rows = Places::common_rows(queries, keys)?;
-        let mut values = Vec::with_capacity(rows * queries.len() * keys.len());
-        for row in 0..rows {
-            for i in queries.row(row) {
-                values.extend(keys.row(row).iter().map(|j| self.at(i64::from(*i) - i64::from(*j))));
-            }
-        }
-        let shape = (rows, 1, queries.len(), keys.len());
+        let pairs = Pairs::new(queries, keys)?;
+        let values: Vec<f64> = pairs.distances.iter().map(|distance| self.at(*distance)).collect();
+        let shape = (pairs.rows, 1, pairs.queries, pairs.keys);
         Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)
     }
 }

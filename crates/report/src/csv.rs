@@ -1,7 +1,7 @@
 //! One row a run, for a spreadsheet or a data frame.
 
 use crate::read::{Results, RunState};
-use crate::record::{Metric, Outcome};
+use crate::record::{ControlKind, Metric, Outcome};
 
 /// Why no table could be written.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +14,7 @@ pub enum CsvError {
     Finish(String),
 }
 
-/// A row for each planned run: `id, task, position`, every other axis, `seed, outcome, breaks_at, steps, parameters,
+/// A row for each planned run: `id, task, position`, `control` if some run is one, every other axis, `seed, outcome, breaks_at, steps, parameters,
 /// metric`, and for each bin its lengths, sequences, loss, accuracies and chance. Runs without scores have the state as outcome
 /// (`waiting`, `running`, `unreadable`) and empty scores. Accuracies are shares, not percent.
 pub fn results_csv(results: &Results) -> Result<String, CsvError> {
@@ -27,6 +27,8 @@ pub fn results_csv(results: &Results) -> Result<String, CsvError> {
         .collect();
     let bins = results.finished().map(|(_, e)| e.bins.len()).max().unwrap_or(0);
     let mut header: Vec<String> = ["id", "task", "position"].map(str::to_owned).into();
+    let controls = results.runs.iter().any(|run| run.planned.control.is_some());
+    header.extend(controls.then(|| "control".to_owned()));
     header.extend(axes.iter().map(|key| (*key).to_owned()));
     header.extend(["seed", "outcome", "breaks_at", "steps", "parameters", "metric"].map(str::to_owned));
     for bin in 0..bins {
@@ -40,6 +42,7 @@ pub fn results_csv(results: &Results) -> Result<String, CsvError> {
     for run in &results.runs {
         let planned = &run.planned;
         let mut row = vec![planned.id.clone(), planned.task.clone(), planned.position.clone()];
+        row.extend(controls.then(|| planned.control.map_or("", control_word).to_owned()));
         row.extend(axes.iter().map(|key| planned.setting(key).unwrap_or_default()));
         row.push(planned.seed.to_string());
         row.extend(ending(&run.state));
@@ -104,6 +107,15 @@ fn outcome_word(outcome: &Outcome) -> &'static str {
         Outcome::Trivial => "trivial",
         Outcome::Diverged { .. } => "diverged",
         Outcome::Measured => "measured",
+    }
+}
+
+/// As `grid.json` names it.
+fn control_word(control: ControlKind) -> &'static str {
+    match control {
+        ControlKind::ShuffledLabels => "shuffled_labels",
+        ControlKind::Frozen => "frozen",
+        ControlKind::Positive => "positive",
     }
 }
 

@@ -100,7 +100,12 @@ impl Results {
         Ok(Results { grid, runs })
     }
 
-    /// Runs that have ended with scores.
+    /// The runs that are results themselves, and no controls.
+    pub fn of_results(&self) -> impl Iterator<Item = &Run> {
+        self.runs.iter().filter(|run| run.planned.control.is_none())
+    }
+
+    /// Runs that have ended with scores, controls among them.
     pub fn finished(&self) -> impl Iterator<Item = (&Run, &Evaluation)> {
         self.runs.iter().filter_map(|run| match &run.state {
             RunState::Done(evaluation) => Some((run, evaluation)),

@@ -19,6 +19,10 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+mod target;
+
+pub use target::{Claim, Population, Target, Targets, Tolerance};
+
 /// `grid.json`: the runs that a configuration stands for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Grid {
@@ -31,9 +35,9 @@ pub struct Grid {
     pub axes: Vec<Axis>,
     /// Every planned run.
     pub runs: Vec<PlannedRun>,
-    /// Published numbers to hold the results against.
-    #[serde(default)]
-    pub published: Vec<Published>,
+    /// Published numbers and findings to hold the results against.
+    #[serde(default, skip_serializing_if = "Targets::is_empty")]
+    pub targets: Targets,
 }
 
 /// One varying key of a grid.
@@ -46,7 +50,7 @@ pub struct Axis {
 }
 
 /// One run of a grid.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlannedRun {
     /// The folder's name.
     pub id: String,
@@ -61,6 +65,12 @@ pub struct PlannedRun {
     /// What the run is there to guard against; none for a run that is a result itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<ControlKind>,
+    /// What makes the task hard, as `attnlab list tasks` calls it: `order`, `control` and so on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// How the task is put to the model: `encoder`, `language` or `prefix`; none for a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
 }
 
 /// A run that is no result but must come out as foretold, or the comparison it belongs to shows nothing.
@@ -73,24 +83,6 @@ pub enum ControlKind {
     Frozen,
     /// Known to solve the task: must do so.
     Positive,
-}
-
-/// A published result: for the runs of one task and one encoding, the accuracy in each length bin, in percent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Published {
-    /// What a run's `task` must be called; `None` fits all.
-    #[serde(default)]
-    pub task: Option<String>,
-    /// What a run's `position` must be called; `None` fits all.
-    #[serde(default)]
-    pub position: Option<String>,
-    /// Paper and table.
-    pub source: String,
-    /// `exact` or `token`.
-    pub metric: Metric,
-    /// Percent, one for each evaluation bin in order.
-    pub percent: Vec<f64>,
 }
 
 /// Which accuracy a verdict goes by.

@@ -1,7 +1,7 @@
 //! What a handful of seeds allows to say.
 //!
 //! Seeds are the unit of resampling: sequences of one run share its weights, and counting them as independent would make
-//! every interval far too narrow.
+//! every interval far too narrow. Differences between two sets of runs are in [`crate::significance`].
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -71,7 +71,7 @@ pub fn interval_over_seeds(values: &[f64]) -> Option<Interval> {
 }
 
 /// Linear interpolation between order statistics (type 7 of Hyndman & Fan 1996); `sorted` ascending.
-fn quantile(sorted: &[f64], p: f64) -> Option<f64> {
+pub(crate) fn quantile(sorted: &[f64], p: f64) -> Option<f64> {
     let place = p.clamp(0.0, 1.0) * sorted.len().checked_sub(1)? as f64;
     let below = *sorted.get(place.floor() as usize)?;
     let above = *sorted.get(place.ceil() as usize)?;
@@ -82,14 +82,18 @@ fn quantile(sorted: &[f64], p: f64) -> Option<f64> {
 /// it stays in 0..=1 and is not empty at 0 or all. `None` of no trials.
 pub fn wilson(successes: usize, trials: usize) -> Option<Interval> {
     const Z: f64 = 1.959_963_984_540_054;
-    if trials == 0 {
+    wilson_share(successes.min(trials) as f64 / trials as f64, trials, Z)
+}
+
+/// [`wilson`] for a share that is already divided, with `z` standard deviations to each side.
+pub fn wilson_share(p: f64, trials: usize, z: f64) -> Option<Interval> {
+    if trials == 0 || !p.is_finite() {
         return None;
     }
     let n = trials as f64;
-    let p = successes.min(trials) as f64 / n;
-    let centre = p + Z * Z / (2.0 * n);
-    let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-    let scale = 1.0 + Z * Z / n;
+    let centre = p + z * z / (2.0 * n);
+    let half = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).max(0.0).sqrt();
+    let scale = 1.0 + z * z / n;
     Some(Interval { low: ((centre - half) / scale).max(0.0), high: ((centre + half) / scale).min(1.0) })
 }
 

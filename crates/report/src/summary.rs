@@ -1,8 +1,10 @@
 //! From runs to cells: one for each task × encoding, or × any other axis.
 
+use crate::controls::ControlRun;
 use crate::counts::{Counts, Finding};
+use crate::published::PublishedBins;
 use crate::read::{Results, Run, RunState};
-use crate::record::{Accuracy, Axis, Evaluation, Metric, Outcome, PlannedRun, Published};
+use crate::record::{Accuracy, Axis, BinScore, Evaluation, Metric, Outcome, PlannedRun, Target};
 use crate::statistics::{Interval, interval_over_seeds, mean, median};
 
 /// A grid condensed.
@@ -22,8 +24,12 @@ pub struct Summary {
     pub metric: Metric,
     /// Keys other than the seed that vary within a cell, so that its numbers are means over them too.
     pub mixed: Vec<String>,
-    /// The whole grid's counts.
+    /// Counts of the whole grid without its control runs.
     pub counts: Counts,
+    /// The runs that are no results: they are in no cell.
+    pub controls: Vec<ControlRun>,
+    /// The bin that columns are ranked in, from 1; the longest if not given.
+    pub bin: Option<usize>,
 }
 
 /// All runs of one task and one column.
@@ -31,6 +37,10 @@ pub struct Summary {
 pub struct Cell {
     /// What the task is called.
     pub task: String,
+    /// What makes the task hard, if the grid says so: see [`PlannedRun::class`].
+    pub class: Option<String>,
+    /// How the task is put to the model, if the grid says so.
+    pub protocol: Option<String>,
     /// The value of [`Summary::by`].
     pub column: String,
     /// How many runs, and how they ended.
@@ -39,6 +49,8 @@ pub struct Cell {
     pub metric: Metric,
     /// Shortest and longest training length.
     pub train_lengths: Option<(usize, usize)>,
+    /// The finished runs one by one, in the grid's order.
+    pub runs: Vec<RunScore>,
     /// Scores by bin; the first holds the training lengths.
     pub bins: Vec<BinSummary>,
     /// Scores by length, ascending.
@@ -51,6 +63,28 @@ pub struct Cell {
     pub finding: Finding,
 }
 
+/// One finished run of a cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunScore {
+    /// Its seed.
+    pub seed: u64,
+    /// Its seed with whatever else varies within the cell: what has the same in another cell is its counterpart.
+    pub counterpart: String,
+    /// Whether it learned the training lengths.
+    pub fits: bool,
+    /// Whether it did not diverge.
+    pub sound: bool,
+    /// Its scores by bin.
+    pub bins: Vec<BinScore>,
+}
+
+impl RunScore {
+    /// Its scores in the bin of these lengths.
+    pub fn bin(&self, (from, to): (usize, usize)) -> Option<&BinScore> {
+        self.bins.iter().find(|bin| (bin.from, bin.to) == (from, to))
+    }
+}
+
 /// A mean over runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
@@ -58,18 +92,23 @@ pub struct Estimate {
     pub mean: f64,
     /// Bootstrap interval over seeds; `None` for a single run.
     pub interval: Option<Interval>,
+    /// The best run's: the highest accuracy, the lowest loss.
+    pub best: f64,
     /// Runs.
     pub n: usize,
 }
 
 impl Estimate {
     fn over(values: &[f64]) -> Option<Estimate> {
-        Some(Estimate { mean: mean(values)?, interval: interval_over_seeds(values), n: values.len() })
+        let best = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        Some(Estimate { mean: mean(values)?, interval: interval_over_seeds(values), best, n: values.len() })
     }
 
     /// Over losses, of which those of diverged runs are not finite.
     fn over_losses(losses: impl Iterator<Item = f64>) -> Option<Estimate> {
-        Estimate::over(&losses.filter(|loss| loss.is_finite()).collect::<Vec<f64>>())
+        let losses: Vec<f64> = losses.filter(|loss| loss.is_finite()).collect();
+        let best = losses.iter().copied().fold(f64::INFINITY, f64::min);
+        Some(Estimate { best, ..Estimate::over(&losses)? })
     }
 }
 
@@ -130,20 +169,6 @@ pub struct LengthSummary {
     pub loss: Option<Estimate>,
 }
 
-/// Published numbers beside ours.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PublishedBins {
-    /// Paper and table.
-    pub source: String,
-    /// Which accuracy they are.
-    pub metric: Metric,
-    /// Percent by bin.
-    pub percent: Vec<f64>,
-    /// Ours minus theirs, in points, where both exist. Ours is the mean over the fitting seeds if any fit, as published
-    /// means usually are, else over all.
-    pub difference: Vec<Option<f64>>,
-}
-
 impl Summary {
     /// Condenses a grid by task and `by`: any axis key, or several with commas between them (default `position`). Runs
     /// without a key have `(not set)` in its place.
@@ -151,7 +176,7 @@ impl Summary {
         let keys = keys(by.unwrap_or("position"));
         let (mut tasks, mut columns) = (Vec::new(), Vec::new());
         let mut counts = Counts::default();
-        for run in &results.runs {
+        for run in results.of_results() {
             counts.add(&run.state);
             push_new(&mut tasks, run.planned.task.clone());
             push_new(&mut columns, values(&run.planned, &keys));
@@ -168,7 +193,8 @@ impl Summary {
             }
         }
         let columns: Vec<String> = columns.iter().map(|values| values.join(", ")).collect();
-        let judged = results.finished().filter(|(_, e)| e.outcome != Outcome::Measured);
+        let finished = results.finished().filter(|(run, _)| run.planned.control.is_none());
+        let judged = finished.filter(|(_, e)| e.outcome != Outcome::Measured);
         let metrics: Vec<Metric> = judged.map(|(_, e)| e.metric).collect();
         let token = metrics.iter().filter(|m| **m == Metric::Token).count();
         let metric = if token * 2 > metrics.len() { Metric::Token } else { Metric::Exact };
@@ -177,8 +203,7 @@ impl Summary {
         for task in &tasks {
             for column in &columns {
                 let runs: Vec<&Run> = results
-                    .runs
-                    .iter()
+                    .of_results()
                     .filter(|run| {
                         run.planned.task == *task && values(&run.planned, &keys).join(", ") == *column
                     })
@@ -187,10 +212,27 @@ impl Summary {
                     continue;
                 }
                 varying(&runs, &keys, &results.grid.axes, &mut mixed);
-                cells.push(Cell::of(task, column, &runs, metric, &results.grid.published));
+                cells.push(Cell::of(task, column, &runs, metric, &results.grid.targets.target, &keys));
             }
         }
-        Summary { by: keys.join(", "), keys, tasks, columns, cells, metric, mixed, counts }
+        let controls = results.runs.iter().filter_map(ControlRun::of).collect();
+        Summary {
+            by: keys.join(", "),
+            keys,
+            tasks,
+            columns,
+            cells,
+            metric,
+            mixed,
+            counts,
+            controls,
+            bin: None,
+        }
+    }
+
+    /// The same with columns ranked in the given bin, from 1.
+    pub fn ranked_in(self, bin: usize) -> Summary {
+        Summary { bin: Some(bin), ..self }
     }
 
     /// The cells of one task, in the order of the columns.
@@ -216,6 +258,16 @@ impl Summary {
         measured || (!judged && task.starts_with("text ("))
     }
 
+    /// Whether a task needs no word order, so that every encoding must pass it: as the grid says, or else its name.
+    pub fn is_order_free(&self, task: &str) -> bool {
+        let of_controls = self.controls.iter().filter(|run| run.planned.task == task);
+        let mut classes = self
+            .of_task(task)
+            .filter_map(|cell| cell.class.as_deref())
+            .chain(of_controls.filter_map(|run| run.planned.class.as_deref()));
+        classes.next().map_or_else(|| task.to_lowercase().starts_with("majority"), |class| class == "control")
+    }
+
     /// What a number is a mean over: `seeds`, or `runs` where other keys vary too.
     pub(crate) fn unit(&self) -> &'static str {
         if self.mixed.is_empty() { "seeds" } else { "runs" }
@@ -228,13 +280,28 @@ impl Summary {
 }
 
 impl Cell {
-    fn of(task: &str, column: &str, runs: &[&Run], fallback: Metric, published: &[Published]) -> Cell {
+    fn of(
+        task: &str,
+        column: &str,
+        runs: &[&Run],
+        fallback: Metric,
+        published: &[Target],
+        keys: &[String],
+    ) -> Cell {
         let mut counts = Counts::default();
         let mut done: Vec<&Evaluation> = Vec::new();
+        let mut scores = Vec::new();
         for run in runs {
             counts.add(&run.state);
             if let RunState::Done(evaluation) = &run.state {
                 done.push(evaluation);
+                scores.push(RunScore {
+                    seed: run.planned.seed,
+                    counterpart: counterpart(&run.planned, keys),
+                    fits: fits(evaluation),
+                    sound: sound(evaluation),
+                    bins: evaluation.bins.clone(),
+                });
             }
         }
         let breaks: Vec<f64> = done
@@ -248,12 +315,16 @@ impl Cell {
         let bins = bins(&done);
         let published = published
             .iter()
-            .filter(|p| runs.iter().all(|run| p.fits(run)))
+            .filter(|target| runs.iter().all(|run| target.is_about(&run.planned.task, &run.planned.position)))
+            .filter(|target| target.fits_bins(bins.iter().map(|bin| (bin.from, bin.to))))
             .map(|p| PublishedBins::beside(p, &bins))
             .collect();
         Cell {
             task: task.to_owned(),
+            class: runs.iter().find_map(|run| run.planned.class.clone()),
+            protocol: runs.iter().find_map(|run| run.planned.protocol.clone()),
             column: column.to_owned(),
+            runs: scores,
             counts,
             metric: done.first().map_or(fallback, |e| e.metric),
             train_lengths: done.first().map(|e| e.train_lengths),
@@ -276,36 +347,7 @@ impl Cell {
     }
 }
 
-impl Published {
-    fn fits(&self, run: &Run) -> bool {
-        let same =
-            |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
-        same(&self.task, &run.planned.task) && same(&self.position, &run.planned.position)
-    }
-}
-
-impl PublishedBins {
-    fn beside(published: &Published, bins: &[BinSummary]) -> PublishedBins {
-        let difference = published
-            .percent
-            .iter()
-            .enumerate()
-            .map(|(i, theirs)| {
-                let bin = bins.get(i)?;
-                let ours = bin.fitting.unwrap_or(bin.all).of(published.metric).mean;
-                Some(ours * 100.0 - theirs)
-            })
-            .collect();
-        PublishedBins {
-            source: published.source.clone(),
-            metric: published.metric,
-            percent: published.percent.clone(),
-            difference,
-        }
-    }
-}
-
-fn fits(evaluation: &Evaluation) -> bool {
+pub(crate) fn fits(evaluation: &Evaluation) -> bool {
     matches!(evaluation.outcome, Outcome::Generalises | Outcome::Fits | Outcome::FailsToGeneralise { .. })
 }
 
@@ -320,6 +362,14 @@ fn keys(by: &str) -> Vec<String> {
 
 fn values(run: &PlannedRun, keys: &[String]) -> Vec<String> {
     keys.iter().map(|key| run.setting(key).unwrap_or_else(|| "(not set)".to_owned())).collect()
+}
+
+/// A run's seed and settings without those that tell columns and tasks apart.
+fn counterpart(run: &PlannedRun, keys: &[String]) -> String {
+    let apart = |key: &&String| *key != "task" && *key != "position" && !keys.contains(key);
+    let settings = run.settings.iter().filter(|(key, _)| apart(key));
+    let settings: Vec<String> = settings.map(|(key, value)| format!("{key}={value}")).collect();
+    format!("{} {}", run.seed, settings.join(" "))
 }
 
 /// Bins in the order in which the runs list them; runs that list others (an axis may change the lengths) add theirs.

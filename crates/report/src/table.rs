@@ -1,14 +1,13 @@
-//! The summary for a terminal: one block a task.
+//! One task for a terminal: a table.
 
 use comfy_table::{
     Attribute, Cell as Field, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle as Lines,
 };
 
 use crate::counts::{Counts, Finding};
-use crate::loss;
 use crate::record::{Metric, range};
 use crate::summary::{Cell, Estimate, Summary};
-use crate::verdict::{verdict, whole};
+use crate::verdict::whole;
 
 /// How the table may look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,56 +18,95 @@ pub struct TableStyle {
     pub colour: bool,
 }
 
-/// Below this width the intervals are left out rather than broken over lines.
-const WIDTH_FOR_INTERVALS: usize = 24;
+/// What of a row may be left out in a narrow terminal.
+#[derive(Clone, Copy)]
+struct Detail {
+    /// The intervals of the bins.
+    intervals: bool,
+    /// The best seed's score, and the interval of the share that fits.
+    spread: bool,
+}
 
-const LINES: Lines = Lines::new()
+/// The first column may be broken over lines beyond this width.
+const WIDEST_NAME: usize = 20;
+
+pub(crate) const LINES: Lines = Lines::new()
     .top_border(LineStyle::none().fill('─').junction('─'))
     .header_separator(LineStyle::none().fill('─').junction('─'))
     .bottom_border(LineStyle::none().fill('─').junction('─'));
 
-/// One block a task: a row for each encoding with seeds, fit, every bin and the length at which it breaks; chance as the last
-/// row; published numbers with the difference below the row they belong to; the verdict in words at the end. A task without a
-/// right answer has losses instead.
-pub fn terminal_table(summary: &Summary, style: TableStyle) -> String {
-    let mut out = String::new();
-    for task in &summary.tasks {
-        let block = if summary.by_loss(task) { loss::block } else { block };
-        out.push_str(&block(summary, task, style));
-        out.push('\n');
-    }
-    for line in verdict(summary).lines() {
-        out.push_str(&wrapped(line, usize::from(style.width)));
-    }
-    out
-}
-
-fn block(summary: &Summary, task: &str, style: TableStyle) -> String {
+/// The task's table, with as much detail as fits.
+pub(crate) fn block(summary: &Summary, task: &str, style: TableStyle) -> String {
     let cells: Vec<&Cell> = summary.of_task(task).collect();
     let metric = cells.first().map_or(summary.metric, |c| c.metric);
     let ranges = ranges(&cells);
-    let intervals = usize::from(style.width) >= 44 + WIDTH_FOR_INTERVALS * ranges.len();
-    let mut header = vec![plain(&clean(&summary.by)), plain(summary.unit()), plain("fit")];
-    header.extend(length_titles(&ranges));
-    header.push(plain("breaks at"));
-    let mut rows = Vec::new();
-    for cell in &cells {
-        rows.push(row(cell, &ranges, metric, intervals));
-        if cell.counts.fit() > 0 && cell.counts.fit() < cell.counts.judged() {
-            rows.push(fitting_row(cell, &ranges, metric, intervals, summary.unit()));
-        }
-        for index in 0..cell.published.len() {
-            rows.push(published_row(cell, index, &ranges));
-        }
-    }
-    if !ranges.is_empty() {
-        rows.push(chance_row(&cells, &ranges, metric));
-    }
     let name = match metric {
         Metric::Exact => "exact match, %",
         Metric::Token => "labels right, %",
     };
+    let details = [(true, true), (true, false), (false, true), (false, false)];
+    let mut made = details.map(|(intervals, spread)| {
+        let detail = Detail { intervals, spread };
+        let header = header(summary, &cells, &ranges, detail);
+        (header, rows(summary, &cells, &ranges, metric, detail))
+    });
+    let fits = made.iter().position(|(header, rows)| width(header, rows) <= usize::from(style.width));
+    let (header, rows) = std::mem::take(&mut made[fits.unwrap_or(details.len() - 1)]);
     titled(summary, task, name, header, rows, style)
+}
+
+fn header(summary: &Summary, cells: &[&Cell], ranges: &[(usize, usize)], detail: Detail) -> Vec<Field> {
+    let mut header = vec![plain(&clean(&summary.by)), plain(summary.unit()), plain("fit")];
+    header.extend(length_titles(ranges));
+    header.extend(has_best(cells, detail).then(|| plain("best")));
+    header.push(plain("breaks at"));
+    header
+}
+
+fn rows(
+    summary: &Summary,
+    cells: &[&Cell],
+    ranges: &[(usize, usize)],
+    metric: Metric,
+    detail: Detail,
+) -> Vec<Vec<Field>> {
+    let best = has_best(cells, detail);
+    let mut rows = Vec::new();
+    for cell in cells {
+        rows.push(row(cell, ranges, metric, detail, best));
+        if cell.counts.fit() > 0 && cell.counts.fit() < cell.counts.judged() {
+            rows.push(fitting_row(cell, ranges, metric, detail, best, summary.unit()));
+        }
+        for index in 0..cell.published.len() {
+            rows.push(published_row(cell, index, ranges, best));
+        }
+    }
+    if !ranges.is_empty() {
+        rows.push(chance_row(cells, ranges, metric, best));
+    }
+    rows
+}
+
+/// Whether some number is over several runs, so that its best run is another number.
+fn has_best(cells: &[&Cell], detail: Detail) -> bool {
+    detail.spread && cells.iter().any(|cell| cell.runs.len() > 1)
+}
+
+/// The width that a table takes without breaking anything but its first column.
+fn width(header: &[Field], rows: &[Vec<Field>]) -> usize {
+    let mut widest: Vec<usize> = Vec::new();
+    for row in rows.iter().map(Vec::as_slice).chain([header]) {
+        for (index, field) in row.iter().enumerate() {
+            let long = field.content().chars().count();
+            let long = if index == 0 { long.min(WIDEST_NAME) } else { long };
+            match widest.get_mut(index) {
+                Some(width) => *width = long.max(*width),
+                None => widest.push(long),
+            }
+        }
+    }
+    // A space to each side and one between columns.
+    widest.iter().map(|width| width + 3).sum()
 }
 
 /// Every bin that a cell has, in their order.
@@ -122,19 +160,25 @@ pub(crate) fn titled(
     format!("{title}{}\n", lines.join("\n"))
 }
 
-fn row(cell: &Cell, ranges: &[(usize, usize)], metric: Metric, intervals: bool) -> Vec<Field> {
+fn row(cell: &Cell, ranges: &[(usize, usize)], metric: Metric, detail: Detail, best: bool) -> Vec<Field> {
     let mut row = vec![
         plain(&clean(&cell.column)).add_attribute(Attribute::Bold),
         plain(&seeds(&cell.counts)),
-        plain(&fit(&cell.counts)),
+        plain(&if detail.spread { fit_with_interval(&cell.counts) } else { fit(&cell.counts) }),
     ];
     for range in ranges {
         let bin = cell.bins.iter().find(|b| (b.from, b.to) == *range);
         row.push(bin.map_or(plain(""), |bin| {
             let estimate = bin.all.of(metric);
-            let field = plain(&percent(&estimate, intervals));
+            let field = plain(&percent(&estimate, detail.intervals));
             field.fg(colour(relative(estimate.mean, bin.chance.of(metric))))
         }));
+    }
+    if best {
+        // Of the longest bin, where runs differ most.
+        let longest = cell.bins.iter().max_by_key(|bin| (bin.to, bin.from));
+        let best = longest.map(|bin| bin.all.of(metric)).filter(|estimate| estimate.n > 1);
+        row.push(plain(&best.map_or(String::new(), |estimate| format!("{:.1}", estimate.best * 100.0))));
     }
     row.push(plain(&ending(cell)));
     row
@@ -144,7 +188,8 @@ fn fitting_row(
     cell: &Cell,
     ranges: &[(usize, usize)],
     metric: Metric,
-    intervals: bool,
+    detail: Detail,
+    best: bool,
     unit: &str,
 ) -> Vec<Field> {
     let fit = cell.counts.fit().to_string();
@@ -152,13 +197,14 @@ fn fitting_row(
     for range in ranges {
         let bin = cell.bins.iter().find(|b| (b.from, b.to) == *range);
         let fitting = bin.and_then(|b| b.fitting);
-        row.push(plain(&fitting.map_or(String::new(), |s| percent(&s.of(metric), intervals))));
+        row.push(plain(&fitting.map_or(String::new(), |s| percent(&s.of(metric), detail.intervals))));
     }
+    row.extend(best.then(|| plain("")));
     row.push(plain(""));
     row
 }
 
-fn published_row(cell: &Cell, index: usize, ranges: &[(usize, usize)]) -> Vec<Field> {
+fn published_row(cell: &Cell, index: usize, ranges: &[(usize, usize)], best: bool) -> Vec<Field> {
     let Some(published) = cell.published.get(index) else {
         return Vec::new();
     };
@@ -178,11 +224,12 @@ fn published_row(cell: &Cell, index: usize, ranges: &[(usize, usize)]) -> Vec<Fi
         });
         row.push(plain(&text.unwrap_or_default()));
     }
+    row.extend(best.then(|| plain("")));
     row.push(plain("ours−theirs"));
     row
 }
 
-fn chance_row(cells: &[&Cell], ranges: &[(usize, usize)], metric: Metric) -> Vec<Field> {
+fn chance_row(cells: &[&Cell], ranges: &[(usize, usize)], metric: Metric, best: bool) -> Vec<Field> {
     let mut row = vec![plain("chance"), plain(""), plain("")];
     for range in ranges {
         let values: Vec<f64> = cells
@@ -194,6 +241,7 @@ fn chance_row(cells: &[&Cell], ranges: &[(usize, usize)], metric: Metric) -> Vec
         let mean = crate::statistics::mean(&values);
         row.push(plain(&mean.map_or(String::new(), |m| format!("{:.1}", m * 100.0))));
     }
+    row.extend(best.then(|| plain("")));
     row.push(plain(""));
     row
 }
@@ -232,6 +280,15 @@ pub(crate) fn fit(counts: &Counts) -> String {
         0 => "–".to_owned(),
         _ if counts.measured > 0 => "–".to_owned(),
         judged => format!("{}/{judged}", counts.fit()),
+    }
+}
+
+/// The same with the Wilson interval of the share, in percent, where there are several runs.
+fn fit_with_interval(counts: &Counts) -> String {
+    let share = crate::statistics::wilson(counts.fit(), counts.judged());
+    match share.filter(|_| counts.judged() > 1 && counts.measured == 0) {
+        Some(i) => format!("{} [{:.0}, {:.0}]", fit(counts), i.low * 100.0, i.high * 100.0),
+        None => fit(counts),
     }
 }
 
@@ -278,14 +335,26 @@ pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-fn wrapped(line: &str, width: usize) -> String {
+/// A line broken at spaces, its continuation moved in by two.
+pub(crate) fn wrapped(line: &str, width: usize) -> String {
+    wrapped_by(line, width, 2)
+}
+
+/// The same with another indent of what continues.
+pub(crate) fn wrapped_by(line: &str, width: usize, indent: usize) -> String {
     let mut out = String::new();
     let mut used = 0;
-    for word in clean(line).split(' ') {
+    // The indent of the first line is no space to break at.
+    let line = clean(line);
+    let text = line.trim_start();
+    let lead = line.len() - text.len();
+    out.push_str(&" ".repeat(lead));
+    for word in text.split(' ') {
         let long = word.chars().count();
-        if used > 0 && used + 1 + long > width.max(40) {
-            out.push_str("\n  ");
-            used = 2;
+        if used > 0 && lead + used + 1 + long > width.max(40) {
+            out.push('\n');
+            out.push_str(&" ".repeat(indent));
+            used = indent.saturating_sub(lead);
         } else if used > 0 {
             out.push(' ');
             used += 1;

@@ -1,13 +1,24 @@
 //! What the numbers mean, in sentences.
 
+use crate::controls::Controls;
 use crate::counts::Finding;
 use crate::loss;
+use crate::overall;
+use crate::ranking::Ranking;
 use crate::record::lengths;
 use crate::summary::{Cell, Summary};
 
 /// The grid's verdict in parts, for whoever lays it out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
+    /// That controls misbehave, if they do: the first line of every report.
+    pub headline: Option<String>,
+    /// The whole comparison in one paragraph; none without columns to compare.
+    pub overall: Option<String>,
+    /// Who is better where.
+    pub ranking: Ranking,
+    /// What had to come out as foretold, and whether it did.
+    pub controls: Controls,
     /// How many runs have ended, and what became of the others.
     pub progress: String,
     /// One entry for each task, in the grid's order.
@@ -49,10 +60,12 @@ pub enum Control {
     NotNeeded,
 }
 
-/// The verdict as plain text: progress, one line a task, the control, the caveats.
+/// The verdict as plain text: misbehaving controls, progress, the whole in a paragraph, one line a task, the order-free
+/// control, the caveats.
 pub fn verdict(summary: &Summary) -> String {
     let parts = Verdict::of(summary);
-    let mut lines = vec![parts.progress];
+    let mut lines: Vec<String> =
+        parts.headline.into_iter().chain([parts.progress]).chain(parts.overall).collect();
     for task in parts.tasks {
         lines.push(format!("{}: {}", task.task, task.text));
     }
@@ -70,13 +83,19 @@ impl Verdict {
             .iter()
             .map(|task| TaskVerdict { task: task.clone(), text: task_text(summary, task) })
             .collect();
-        Verdict { progress: progress(summary), tasks, control, control_text, caveats: caveats(summary) }
+        let (ranking, controls) = (Ranking::of(summary), Controls::of(summary));
+        Verdict {
+            headline: controls.headline(),
+            overall: overall::paragraph(summary, &ranking, &controls),
+            ranking,
+            controls,
+            progress: progress(summary),
+            tasks,
+            control,
+            control_text,
+            caveats: caveats(summary),
+        }
     }
-}
-
-/// Whether a task is an order-free control by its name.
-pub(crate) fn is_control(task: &str) -> bool {
-    task.to_lowercase().starts_with("majority")
 }
 
 fn progress(summary: &Summary) -> String {
@@ -216,8 +235,9 @@ fn task_text(summary: &Summary, task: &str) -> String {
     sentences.join(" ")
 }
 
-fn control(summary: &Summary) -> (Control, String) {
-    let cells: Vec<&Cell> = summary.cells.iter().filter(|cell| is_control(&cell.task)).collect();
+/// The order-free control of a summary, and what is said of it.
+pub(crate) fn control(summary: &Summary) -> (Control, String) {
+    let cells: Vec<&Cell> = summary.cells.iter().filter(|cell| summary.is_order_free(&cell.task)).collect();
     if cells.is_empty() {
         if !summary.tasks.is_empty() && summary.tasks.iter().all(|task| summary.by_loss(task)) {
             return (
@@ -309,7 +329,7 @@ fn caveats(summary: &Summary) -> Vec<String> {
     caveats
 }
 
-fn noun(summary: &Summary) -> String {
+pub(crate) fn noun(summary: &Summary) -> String {
     match summary.keys.as_slice() {
         [key] if key == "position" => "encoding".to_owned(),
         keys => format!("value of {}", join(keys)),

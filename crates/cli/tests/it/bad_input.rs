@@ -216,6 +216,9 @@ fn compare_refuses_a_key_that_no_run_has_and_a_page_that_cannot_be_written() {
     let lab = Lab::new(TINY);
     lab.succeeds(&["run", "exp.toml"]);
     lab.refuses(&["compare", "runs/tiny", "--by", "train.stepz"], 2, &["train.stepz", "position"]);
+    lab.refuses(&["compare", "runs/tiny", "--bin", "9"], 2, &["--bin 9", "1 to"]);
+    lab.refuses(&["compare", "runs/tiny", "--targets"], 2, &["names no targets"]);
+    lab.refuses(&["compare", "runs/tiny", "--targets", "exp.toml"], 2, &["exp.toml", "unknown key"]);
     let ended = lab.attnlab(&["compare", "runs/tiny", "--html", "exp.toml/page.html"]);
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     assert!(ended.stderr.contains("exp.toml/page.html"), "{}", ended.stderr);

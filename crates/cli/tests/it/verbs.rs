@@ -156,6 +156,7 @@ fn compare_goes_by_the_encoding_or_by_a_key_of_the_grid() {
     }
     for key in ["task", "position", "seed"] {
         lab.succeeds(&["compare", "runs/tiny", "--by", key]);
+        lab.succeeds(&["compare", "runs/tiny", "--by", key, "--bin", "2"]);
     }
     let two = lab.succeeds(&["compare", "runs/tiny", "runs/tiny"]).stdout;
     assert_eq!(two, plain.repeat(2));
@@ -163,6 +164,50 @@ fn compare_goes_by_the_encoding_or_by_a_key_of_the_grid() {
     assert!(ended.stderr.contains("page.html"), "{}", ended.stderr);
     assert_eq!(lab.read("page.html"), lab.read("runs/tiny/report.html"));
     assert_eq!(differing(&before, &files(&lab.path("runs"))), [""; 0], "compare changed the runs");
+}
+
+const TARGETS: &str = r#"
+[[target]]
+task = "reverse"
+position = "none"
+metric = "token"
+of = "all"
+percent = [50.0]
+tolerance = 50.0
+bins = [[1, 4]]
+source = "nobody"
+[[finding]]
+says = "twelve steps do not teach reversal"
+task = "reverse"
+position = "none"
+below = 90.0
+bin = 1
+"#;
+
+#[test]
+fn compare_holds_results_against_the_targets_that_the_experiment_names_or_the_command_line() {
+    let lab = Lab::new(&format!("targets = \"t.toml\"\n{TINY}bins = [[1, 4]]\n"));
+    lab.write("t.toml", TARGETS);
+    let ran = lab.succeeds(&["run", "exp.toml", "--set", "grid.seeds=2"]).stdout;
+    assert!(ran.contains("Targets: 2 reproduced, 0 not reproduced, 0 undecided, 0 not run."), "{ran}");
+    // The folder holds all that it needs.
+    fs::remove_file(lab.path("t.toml")).unwrap();
+    let shown = lab.succeeds(&["compare", "runs/tiny", "--targets", "--strict"]).stdout;
+    for part in
+        ["50 ± 50 → ", "reproduced: twelve steps do not teach reversal", "none: ", "Targets: 2 reproduced"]
+    {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+    lab.write("other.toml", &TARGETS.replace("below = 90.0", "above = 99.0"));
+    let other = ["compare", "runs/tiny", "--targets", "other.toml"];
+    let shown = lab.succeeds(&other).stdout;
+    assert!(shown.contains("not reproduced: twelve steps"), "{shown}");
+    let strict = lab.attnlab(&[&other[..], &["--strict"]].concat());
+    assert_eq!(strict.code, Some(1), "{}", strict.stderr);
+    let object = json(&lab.succeeds(&[&other[..], &["--json=comparison"]].concat()).stdout);
+    assert_eq!(object["targets"]["findings"][0]["status"], "not_reproduced", "{object}");
+    assert_eq!(object["evaluations"].as_array().unwrap().len(), 2);
+    lab.refuses(&[&other[..], &["--json"]].concat(), 2, &["--json=comparison"]);
 }
 
 #[test]
@@ -362,6 +407,8 @@ fn every_shipped_configuration_can_be_planned() {
         for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             if path.is_dir() {
                 folders.push(path);
+            } else if path.to_string_lossy().ends_with("targets.toml") {
+                // Read with the experiment that names it.
             } else if path.extension().is_some_and(|ending| ending == "toml") {
                 found.push(path);
             }

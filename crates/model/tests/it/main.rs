@@ -56,6 +56,7 @@ fn positions() -> Vec<PositionConfig> {
         r#"{"windowed":{"window":2,"over":{"t5":{}}}}"#,
         r#"{"windowed":{"window":2,"over":{"randomised":{"length":40,"over":{"sinusoidal":{}}}}}}"#,
         r#"{"offset":{"max_len":40,"over":{"learned":{}}}}"#,
+        r#"{"abacus":{"digits":[2,7],"over":{"windowed":{"window":3,"over":{"fire":{}}}}}}"#,
         r#"{"log_n":{"over":{"windowed":{"window":3,"over":{"disentangled":{}}}}}}"#,
         r#"{"abacus":{"digits":[2,7],"max_offset":1,"over":{"pose":{"over":{"rope":{}}}}}}"#,
     ];

@@ -110,3 +110,17 @@ fn a_digits_place_follows_from_the_tokens_before_it() {
     assert!(largest_difference(&a, &b) < 1e-6);
     assert!(largest_difference(&a, &c) > 1e-4);
 }
+
+#[test]
+fn an_encoding_of_every_block_has_its_parameters_there_and_the_embeddings_part_is_the_models() {
+    let names = |position: PositionConfig| -> Vec<String> {
+        let (_, parameters) = build(&config(small(), position, Mask::Causal), DType::F32);
+        let names = parameters.vars().into_iter().map(|(name, _)| name);
+        names.filter(|name| name.contains("position")).collect()
+    };
+    assert_eq!(names(position("shaw")), ["blocks.0.position.weight", "blocks.1.position.weight"]);
+    assert_eq!(names(position("t5")), ["position.weight"]);
+    let over_shaw = over("abacus", "", r#"{"windowed":{"over":{"shaw":{}}}}"#);
+    let expected = ["blocks.0.position.over.weight", "blocks.1.position.over.weight", "position.weight"];
+    assert_eq!(names(over_shaw), expected);
+}

@@ -5,7 +5,6 @@ use crate::loss;
 use crate::record::Metric;
 use crate::summary::{BinSummary, Cell, Summary};
 use crate::table::{ending, fit, relative};
-use crate::verdict::is_control;
 
 /// One row: a task.
 pub(crate) struct Row {
@@ -45,7 +44,7 @@ pub(crate) fn rows(summary: &Summary) -> Vec<Row> {
         .iter()
         .map(|task| Row {
             task: task.clone(),
-            control: is_control(task),
+            control: summary.is_order_free(task),
             cells: summary
                 .columns
                 .iter()

@@ -59,7 +59,7 @@ struct ScoreData {
 
 /// Chooses and encodes.
 pub(crate) fn embed(results: &Results, summary: &Summary) -> Embedded {
-    let candidates: Vec<&Run> = results.runs.iter().filter(|r| !r.maps.is_empty()).collect();
+    let candidates: Vec<&Run> = results.of_results().filter(|r| !r.maps.is_empty()).collect();
     let total = candidates.len();
     let chosen = ranked(candidates);
     let mut embedded = Embedded::default();

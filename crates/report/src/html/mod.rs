@@ -4,9 +4,11 @@
 //! script, which then uses `textContent` only); a content security policy denies all else.
 
 mod curves;
+mod guards;
 mod heatmap;
 pub(crate) mod maps;
 mod points;
+mod ranking;
 pub(crate) mod svg;
 mod table;
 mod training;
@@ -18,6 +20,7 @@ use crate::csv::{CsvError, results_csv};
 use crate::read::{Results, RunState};
 use crate::record::Metric;
 use crate::summary::Summary;
+use crate::targets::Checked;
 use crate::verdict::{Control, Verdict};
 
 pub use curves::figure_svg;
@@ -44,6 +47,12 @@ struct Page<'a> {
     description: &'a str,
     verdict: Verdict,
     control: (&'static str, &'static str),
+    guards: Vec<guards::Guard>,
+    absent: String,
+    goals: guards::Goals,
+    rankings: Vec<ranking::Table>,
+    mean_ranks: Vec<ranking::Mean>,
+    over: String,
     facts: Vec<(String, &'static str)>,
     by: &'a str,
     columns: &'a [String],
@@ -102,7 +111,7 @@ pub fn html(results: &Results, summary: &Summary) -> Result<String, HtmlError> {
         .enumerate()
         .map(|(index, name)| Task {
             name: name.clone(),
-            control: crate::verdict::is_control(name),
+            control: summary.is_order_free(name),
             by_loss: summary.by_loss(name),
             text: verdict.tasks.get(index).map_or(String::new(), |t| t.text.clone()),
             chart: curves::inline(summary, name, index),
@@ -130,6 +139,15 @@ pub fn html(results: &Results, summary: &Summary) -> Result<String, HtmlError> {
             Control::Absent => ("part", "no control"),
             Control::NotNeeded => ("part", "losses only"),
         },
+        guards: guards::guards(&verdict.controls),
+        absent: verdict.controls.absent_text().unwrap_or_default(),
+        goals: match results.grid.targets.is_empty() {
+            true => guards::Goals::default(),
+            false => guards::goals(&Checked::of(results)),
+        },
+        rankings: ranking::tables(summary, &verdict.ranking),
+        mean_ranks: ranking::means(summary, &verdict.ranking),
+        over: crate::verdict::join(&verdict.ranking.over),
         facts: facts(results, summary),
         by: &summary.by,
         columns: &summary.columns,
@@ -174,7 +192,7 @@ pub(crate) fn json<T: Serialize>(value: &T) -> Result<String, serde_json::Error>
 
 fn facts(results: &Results, summary: &Summary) -> Vec<(String, &'static str)> {
     let c = &summary.counts;
-    let mut seeds: Vec<u64> = results.runs.iter().map(|r| r.planned.seed).collect();
+    let mut seeds: Vec<u64> = results.of_results().map(|r| r.planned.seed).collect();
     seeds.sort_unstable();
     seeds.dedup();
     let count =

@@ -33,7 +33,7 @@ struct Line {
 /// `None` when no run of the task has logged a step.
 pub(crate) fn training(results: &Results, summary: &Summary, task: &str) -> Option<Training> {
     let runs: Vec<&Run> =
-        results.runs.iter().filter(|run| run.planned.task == task && !run.metrics.is_empty()).collect();
+        results.of_results().filter(|run| run.planned.task == task && !run.metrics.is_empty()).collect();
     if runs.is_empty() {
         return None;
     }

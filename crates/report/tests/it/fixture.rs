@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use attnlab_report::record::{
-    Accuracy, Axis, BinScore, Evaluation, Grid, HeadScore, LengthScore, Metric, MetricLine, Outcome,
-    PlannedRun, Provenance, Published, Session,
+    Accuracy, Axis, BinScore, Claim, ControlKind, Evaluation, Grid, HeadScore, LengthScore, Metric,
+    MetricLine, Outcome, PlannedRun, Population, Provenance, Session, Target, Targets, Tolerance,
 };
 use safetensors::Dtype;
 use safetensors::tensor::{TensorView, serialize};
@@ -48,7 +48,7 @@ pub fn planned(task: &str, position: &str, seed: u64) -> PlannedRun {
         task: task.to_owned(),
         position: position.to_owned(),
         seed,
-        control: None,
+        ..PlannedRun::default()
     }
 }
 
@@ -77,7 +77,7 @@ pub fn write(
             Axis { key: "position".into(), values: positions.iter().map(|p| (*p).to_owned()).collect() },
         ],
         runs,
-        published: Vec::new(),
+        targets: Targets::default(),
     };
     write_grid(dir, &grid);
     for run in &grid.runs {
@@ -323,6 +323,96 @@ pub fn write_maps(folder: &Path, run: &PlannedRun, length: usize, examples: usiz
         .unwrap();
 }
 
+/// A published number of every cell, within five points.
+pub fn target(percent: &[f64]) -> Target {
+    Target {
+        task: None,
+        position: None,
+        metric: Metric::Exact,
+        of: Population::Fitting,
+        percent: percent.into(),
+        tolerance: Tolerance(vec![5.0]),
+        bins: None,
+        source: "Huang et al. 2024, fig. 1".into(),
+        protocol: None,
+        note: None,
+    }
+}
+
+fn findings() -> Vec<Claim> {
+    let claim =
+        |says: &str, task: &str| Claim { says: says.into(), task: Some(task.into()), ..Claim::default() };
+    vec![
+        Claim {
+            better: Some("learned+offset".into()),
+            worse: Some("none".into()),
+            by: Some(20.0),
+            ..claim("With random offsets unique copy holds, without an encoding it fails", "unique copy")
+        },
+        Claim {
+            position: Some("*".into()),
+            below: Some(90.0),
+            ..claim("No encoding solves parity beyond the training lengths", "parity")
+        },
+        Claim {
+            position: Some("alibi".into()),
+            drop: Some(20.0),
+            ..claim("ALiBi learns reverse and loses it", "reverse")
+        },
+        Claim {
+            position: Some("none".into()),
+            above: Some(90.0),
+            ..claim("Without an encoding Dyck-1 holds", "Dyck-1")
+        },
+    ]
+}
+
+/// Control runs of two tasks, and shuffled and unseen scores for two.
+fn add_controls(dir: &Path, grid: &mut Grid) {
+    use ControlKind::{Frozen, Positive, ShuffledLabels};
+    for run in &mut grid.runs {
+        let class = match run.task.as_str() {
+            "majority" => "control",
+            "reverse" | "unique copy" => "order",
+            _ => continue,
+        };
+        run.class = Some(class.into());
+        if matches!(class, "control") || run.task == "reverse" {
+            let shuffled = if class == "control" { 1.0 } else { 0.03 };
+            edit(dir, run, |e| e.bins[0].permuted = Some(Accuracy { token: 0.6, exact: shuffled }));
+        }
+        if run.task == "reverse" {
+            edit(dir, run, |e| {
+                e.bins[0].seen = Some(0.25);
+                e.bins[0].unseen = Some(e.bins[0].accuracy);
+            });
+        }
+    }
+    for (task, chance) in [("reverse", 0.5), ("parity", 0.5)] {
+        let fates = [(ShuffledLabels, Fate::Untrained), (Frozen, Fate::Untrained), (Positive, Fate::Holds)];
+        for (kind, fate) in fates {
+            grid.runs.push(control(dir, kind, planned(task, "rope", 0), fate, chance));
+        }
+    }
+}
+
+/// Writes a control run.
+pub fn control(dir: &Path, kind: ControlKind, mut run: PlannedRun, fate: Fate, chance: f64) -> PlannedRun {
+    run.id = format!("{}-{kind:?}", run.id);
+    run.control = Some(kind);
+    write_run(dir, &run, fate, chance);
+    run
+}
+
+/// Changes what a run came to.
+pub fn edit(dir: &Path, run: &PlannedRun, change: impl FnOnce(&mut Evaluation)) {
+    let file = dir.join(&run.id).join("eval.json");
+    let Ok(text) = fs::read_to_string(&file) else { return };
+    let mut evaluation = serde_json::from_str(&text).unwrap();
+    change(&mut evaluation);
+    fs::write(file, serde_json::to_string(&evaluation).unwrap()).unwrap();
+}
+
 /// The grid that the sample page shows: every kind of outcome at once, published numbers included.
 pub fn sample(dir: &Path) -> Grid {
     let positions = ["none", "sinusoidal", "learned", "learned+offset", "rope", "alibi", "t5"];
@@ -364,18 +454,19 @@ pub fn sample(dir: &Path) -> Grid {
         (_, "learned+offset") => Fate::Breaks(70.0),
         _ => Fate::Breaks(25.0),
     });
-    let published = |task: &str, position: &str, percent: [f64; 3]| Published {
+    let published = |task: &str, position: &str, percent: [f64; 3]| Target {
         task: Some(task.into()),
         position: Some(position.into()),
-        source: "Huang et al. 2024, fig. 1".into(),
-        metric: Metric::Exact,
-        percent: percent.into(),
+        ..target(&percent)
     };
-    grid.published = vec![
+    grid.targets.target = vec![
         published("unique copy", "none", [100.0, 18.0, 0.0]),
         published("unique copy", "learned+offset", [100.0, 99.9, 98.7]),
         published("sort", "none", [100.0, 99.8, 80.6]),
+        published("tomita 3", "none", [60.5, 7.7, 0.0]),
     ];
+    grid.targets.finding = findings();
+    add_controls(dir, &mut grid);
     write_grid(dir, &grid);
     fs::remove_file(dir.join("cycle-navigation-rope-s1/DONE")).unwrap();
     fs::write(dir.join("cycle-navigation-learned-s2/eval.json"), "{\"id\":").unwrap();

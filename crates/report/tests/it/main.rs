@@ -4,10 +4,13 @@
 
 mod browser;
 mod chromium;
+mod controls;
 mod fixture;
 mod losses;
 mod page;
+mod ranking;
 mod reading;
 mod summing;
 mod synthetic;
+mod targets;
 mod wording;

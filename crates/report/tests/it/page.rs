@@ -1,8 +1,9 @@
 use std::fs;
 
+use attnlab_report::record::{Claim, Target};
 use attnlab_report::{Results, Summary, figure_svg, html};
 
-use crate::fixture::{Fate, sample, write, write_grid, write_maps};
+use crate::fixture::{Fate, sample, target, write, write_grid, write_maps};
 
 fn page(dir: &std::path::Path) -> String {
     let results = Results::read(dir).unwrap();
@@ -69,12 +70,18 @@ fn attacked(dir: &std::path::Path, grid: &mut attnlab_report::record::Grid) {
     let [a, b, c, d] = ATTACKS.map(str::to_owned);
     grid.name = a.clone();
     grid.description = b.clone();
-    grid.published.push(attnlab_report::record::Published {
-        task: None,
-        position: None,
+    grid.targets.target.push(Target {
         source: c.clone(),
-        metric: attnlab_report::record::Metric::Exact,
-        percent: vec![50.0, 50.0, 50.0],
+        protocol: Some(d.clone()),
+        note: Some(b.clone()),
+        ..target(&[50.0, 50.0, 50.0])
+    });
+    grid.targets.finding.push(Claim {
+        says: a.clone(),
+        position: Some("*".into()),
+        above: Some(10.0),
+        source: Some(c.clone()),
+        ..Claim::default()
     });
     for (i, run) in grid.runs.iter_mut().enumerate() {
         run.task = [b.clone(), c.clone()][i % 2].clone();

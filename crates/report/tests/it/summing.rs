@@ -1,9 +1,9 @@
 use std::fs;
 
-use attnlab_report::record::{Axis, Metric, Published};
+use attnlab_report::record::{Axis, Target};
 use attnlab_report::{Finding, Results, Summary, TableStyle, terminal_table};
 
-use crate::fixture::{Fate, write, write_grid, write_run};
+use crate::fixture::{Fate, target, write, write_grid, write_run};
 
 const PLAIN: TableStyle = TableStyle { width: 140, colour: false };
 
@@ -43,12 +43,11 @@ fn published_numbers_stand_beside_ours_with_the_difference_of_the_fitting_seeds(
     let dir = tempfile::tempdir().unwrap();
     let mut grid =
         write(dir.path(), &[("copy", 0.0), ("sort", 0.0)], &["none", "rope"], 3, |_, _| Fate::Partly(30.0));
-    grid.published.push(Published {
+    grid.targets.target.push(Target {
         task: Some("copy".into()),
         position: Some("none".into()),
         source: "A. Paper, table 2".into(),
-        metric: Metric::Exact,
-        percent: vec![97.5, 18.0],
+        ..target(&[97.5, 18.0])
     });
     write_grid(dir.path(), &grid);
     let summary = summary(dir.path(), None);

@@ -140,10 +140,10 @@ fn of_sibling<'t>(
             let planned = PlannedRun {
                 id: run.id(),
                 settings,
-                task: listed.task.clone(),
                 position: run.position.label(),
                 seed,
                 control: Some(control.kind),
+                ..listed.clone()
             };
             found.push((run, planned));
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use attnlab_report::record::{Axis, Grid, PlannedRun};
+use attnlab_report::record::{Axis, Grid, PlannedRun, Targets};
 use toml::de::DeValue;
 
 use super::controls::controls;
@@ -11,10 +11,10 @@ use super::grid::{Plan, Planned};
 use super::kind::spelled_out;
 use super::message::{problem, unknown};
 use super::overrides::{Assignment, KIND_SECTIONS, SECTIONS, flattened, parse_argument};
-use super::published::published;
 use super::resolve::Resolver;
 use super::run::RunConfig;
 use super::source::{ConfigError, Problem, Sources};
+use super::targets::{misfits, named, targets};
 use super::tree::{Node, Tree, assign, first_impossible, in_order, parse_document, path_of, show};
 
 /// Enough to mend a file by; a grid can break one rule in every run.
@@ -38,14 +38,7 @@ pub struct Experiment {
 impl Experiment {
     /// Reads a file, changed by `sets` (`KEY=VALUE` each; VALUE is TOML, and a bare word is a string).
     pub fn load(path: &Path, sets: &[String]) -> Result<Self, ConfigError> {
-        let read = std::fs::read(path).and_then(|bytes| {
-            String::from_utf8(bytes).map_err(|e| {
-                let line =
-                    1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|&&b| b == b'\n').count();
-                std::io::Error::new(std::io::ErrorKind::InvalidData, format!("line {line} is not UTF-8 text"))
-            })
-        });
-        let text = read.map_err(|reason| ConfigError::Read { path: path.to_path_buf(), reason })?;
+        let text = read(path).map_err(|reason| ConfigError::Read { path: path.to_path_buf(), reason })?;
         Self::from_text(&path.display().to_string(), &text, sets)
     }
 
@@ -73,8 +66,28 @@ impl Experiment {
         if !problems.is_empty() {
             return Err(ConfigError::Invalid(problems));
         }
-        expanded(tree, assignments, &sources).map_err(ConfigError::Invalid)
+        let file = named(&tree, source, &sources).map_err(ConfigError::Invalid)?;
+        let Some((path, span)) = file else {
+            return expanded(tree, assignments, None, &sources).map_err(ConfigError::Invalid);
+        };
+        let beside = read(&path).map_err(|reason| {
+            let message = format!("cannot read the targets {}: {reason}", path.display());
+            ConfigError::Invalid(vec![problem(&sources, Some(span), message, Vec::new())])
+        })?;
+        let base = sources.add_file(&path.display().to_string(), &beside);
+        let beside = parse_document(&beside, base).map_err(|(message, span)| {
+            ConfigError::Invalid(vec![problem(&sources, Some(span), message, Vec::new())])
+        })?;
+        expanded(tree, assignments, Some(beside), &sources).map_err(ConfigError::Invalid)
     }
+}
+
+/// A file's text; the error of one that is not UTF-8 says in which line.
+pub(super) fn read(path: &Path) -> std::io::Result<String> {
+    String::from_utf8(std::fs::read(path)?).map_err(|e| {
+        let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|&&b| b == b'\n').count();
+        std::io::Error::new(std::io::ErrorKind::InvalidData, format!("line {line} is not UTF-8 text"))
+    })
 }
 
 /// A configuration of exactly one run.
@@ -99,6 +112,7 @@ pub(crate) fn load_single(source: &str, text: &str) -> Result<RunConfig, ConfigE
 fn expanded<'t>(
     mut tree: Tree<'t>,
     sets: Vec<Assignment<'t>>,
+    beside: Option<Tree<'_>>,
     sources: &Sources,
 ) -> Result<Experiment, Vec<Problem>> {
     let fail = |(message, span)| vec![problem(sources, Some(span), message, Vec::new())];
@@ -108,7 +122,8 @@ fn expanded<'t>(
             tree.insert(key, spelled_out(value));
         }
     }
-    // Any change may leave out runs that published numbers stand beside.
+    let held = beside.as_ref().map_or_else(|| Ok(Targets::default()), |tree| targets(tree, sources))?;
+    // Any change may leave out runs that targets are about.
     let is_whole = sets.is_empty();
     let decided = applied(&mut tree, sets, sources)?;
     if let Some((span, what)) = tree.values().find_map(first_impossible) {
@@ -140,10 +155,15 @@ fn expanded<'t>(
         description: description.clone(),
         axes: axes.collect(),
         runs: listed(&runs, &planned, &mut resolver),
-        published: Vec::new(),
+        targets: held,
     };
     refuse_equal_runs(&grid, sources)?;
-    grid.published = published(&tree, &grid, &runs, is_whole, &resolver, sources)?;
+    if let Some(beside) = beside.filter(|_| is_whole) {
+        let problems = misfits(&grid.targets, &beside, &grid, &runs, sources);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+    }
     for (run, planned) in controls(&base, &planned, (&grid, &runs), &mut resolver, sources)? {
         runs.push(run);
         grid.runs.push(planned);
@@ -154,7 +174,7 @@ fn expanded<'t>(
 /// Refuses keys at the top that mean nothing.
 fn refuse_unknown(tree: &Tree<'_>, sources: &Sources) -> Result<(), Vec<Problem>> {
     let allowed: Vec<&str> =
-        ["name", "description", "seed"].into_iter().chain(SECTIONS).chain(["grid", "published"]).collect();
+        ["name", "description", "seed"].into_iter().chain(SECTIONS).chain(["grid", "targets"]).collect();
     // Written into the config.toml of a control, and of no use to people: not among what is offered.
     if let Some(node) = tree.get("control")
         && let Some(other) = ["grid", "controls"].into_iter().find(|key| tree.contains_key(*key))
@@ -331,8 +351,15 @@ fn listed(runs: &[RunConfig], planned: &[Planned<'_>], resolver: &mut Resolver<'
             position,
             seed: run.seed,
             control: run.control,
+            class: class_of(run),
+            protocol: Some(run.task.protocol().to_string()),
         })
         .collect()
+}
+
+/// What makes a run's task hard, in the word that the registry lists it by.
+fn class_of(run: &RunConfig) -> Option<String> {
+    serde_json::to_value(run.task.problem.info().class).ok()?.as_str().map(str::to_owned)
 }
 
 /// Labels, each with its options. Equal labels of unequal options get those options that differ: whoever groups

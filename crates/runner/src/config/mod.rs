@@ -35,7 +35,7 @@
 //! | `resolve`, `check`, `size` | from tables to a run; rules beyond types; runs that no machine could hold |
 //! | `grid`, `experiment` | which keys vary; a file with its grid expanded |
 //! | `controls` | runs beside the grid's that must come out as foretold |
-//! | `published` | numbers of papers beside the grid |
+//! | `targets` | numbers of papers and findings, in a file of their own |
 //! | `run` | one resolved run with its name and hash |
 
 mod check;
@@ -48,11 +48,11 @@ mod kind;
 mod lengths;
 mod message;
 mod overrides;
-mod published;
 mod resolve;
 mod run;
 mod size;
 mod source;
+mod targets;
 mod train;
 mod tree;
 
@@ -64,4 +64,5 @@ pub use experiment::Experiment;
 pub use lengths::{LONGEST, Lengths};
 pub use run::RunConfig;
 pub use source::{ConfigError, Place, Problem};
+pub use targets::load_targets;
 pub use train::{Curriculum, SetLoss, Share, TrainConfig};

@@ -191,15 +191,3 @@ fn variants_with_one_label_are_told_apart() {
     let names: Vec<&str> = grid.runs.iter().map(|run| run.position.as_str()).collect();
     assert_eq!(names, ["learned [init_std=0.1]", "learned [init_std=0.02]", "none"]);
 }
-
-#[test]
-fn published_numbers_without_a_run_are_refused_unless_an_argument_took_the_run_away() {
-    let published =
-        "[[published]]\nsource = \"paper\"\nmetric = \"exact\"\npercent = [100, 0, 0]\nposition = \"alibi\"";
-    let text = with_grid(&format!("position = [\"none\", \"alibi\"]\n{published}"));
-    assert_eq!(message(&text, &[]), "no error");
-    assert!(message(&text.replace("\"none\", \"alibi\"", "\"none\""), &[]).contains("no run's position"));
-    for argument in ["position=none", "grid.position=[\"none\"]"] {
-        assert_eq!(message(&text, &[argument]), "no error", "{argument}");
-    }
-}

@@ -10,6 +10,7 @@ mod messages;
 mod over;
 mod properties;
 mod sizes;
+mod targets;
 mod texts;
 mod written;
 

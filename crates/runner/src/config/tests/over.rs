@@ -105,7 +105,7 @@ fn mistakes_below_are_shown_where_they_are_written() {
     assert_eq!(
         said("kind = \"windowed\"\nover = { kind = \"rope\", bse = 5 }"),
         "\
-configs/x.toml:16:24: unknown key `position.over.bse`; did you mean `base`?
+configs/x.toml:16:25: unknown key `position.over.bse`; did you mean `base`?
   16 | over = { kind = \"rope\", bse = 5 }
      |                         ^^^
   allowed keys: base, fraction, keep, layout, scaling"

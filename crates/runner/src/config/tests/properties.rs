@@ -2,7 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-const GRID: &str = "seeds = [0, 1]\nposition = [\"none\", { kind = \"rope\", base = 5 }]\n[[grid.cases]]\n\"model.d_model\" = 64\n[[published]]\nsource = \"p\"\nmetric = \"exact\"\npercent = [1, 2, 3]\n";
+const GRID: &str = "seeds = [0, 1]\nposition = [\"none\", { kind = \"rope\", base = 5 }]\n[[grid.cases]]\n\"model.d_model\" = 64\n";
+const TARGETS: &str = "[[target]]\nsource = \"p\"\nmetric = \"exact\"\nof = \"all\"\npercent = [1, 2, 3]\ntolerance = 1.5\n[[finding]]\nsays = \"s\"\nposition = \"*\"\nbelow = 90\nbin = 2\n";
 
 /// Pieces that mean something to the parser or to the loader.
 const PIECES: &[&str] = &[
@@ -44,6 +45,16 @@ const PIECES: &[&str] = &[
     "18446744073709551615",
 ];
 
+fn mangled(text: &str, edits: Vec<(prop::sample::Index, usize, &'static str)>) -> Vec<char> {
+    let mut text: Vec<char> = text.chars().collect();
+    for (at, length, piece) in edits {
+        let start = at.index(text.len() + 1);
+        let end = (start + length).min(text.len());
+        text.splice(start..end, piece.chars());
+    }
+    text
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -52,12 +63,7 @@ proptest! {
         edits in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..12, prop::sample::select(PIECES)), 1..5),
         cut in any::<Option<prop::sample::Index>>(),
     ) {
-        let mut text: Vec<char> = with_grid(GRID).chars().collect();
-        for (at, length, piece) in edits {
-            let start = at.index(text.len() + 1);
-            let end = (start + length).min(text.len());
-            text.splice(start..end, piece.chars());
-        }
+        let mut text = mangled(&with_grid(GRID), edits);
         if let Some(cut) = cut {
             text.truncate(cut.index(text.len() + 1));
         }
@@ -73,8 +79,18 @@ proptest! {
     }
 
     #[test]
+    fn no_mutation_of_a_targets_file_panics(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..12, prop::sample::select(PIECES)), 1..5),
+    ) {
+        let text: String = mangled(TARGETS, edits).into_iter().collect();
+        if let Err(error) = crate::config::targets::parse_targets("t.toml", &text) {
+            prop_assert!(error.to_string().starts_with("t.toml:"), "{}", error);
+        }
+    }
+
+    #[test]
     fn no_set_argument_panics(
-        key in prop::sample::select(&["train.steps", "position", "task", "grid", "grid.seeds", "seed", "name", "eval.bins", "model.x.y", "published", ".", ""][..]),
+        key in prop::sample::select(&["train.steps", "position", "task", "grid", "grid.seeds", "seed", "name", "eval.bins", "model.x.y", "targets", ".", ""][..]),
         pieces in prop::collection::vec(prop::sample::select(PIECES), 0..5),
     ) {
         let argument = format!("{key}={}", pieces.concat());
