@@ -50,7 +50,7 @@ configs/x.toml:18:2: unknown key `trian`; did you mean `train`?
 configs/x.toml:16:1: unknown key `position.bse`; did you mean `base`?
   16 | bse = 10000
      | ^^^
-  allowed keys: base, fraction, layout, scaling"
+  allowed keys: base, fraction, keep, layout, scaling"
     );
     assert_eq!(
         after("period = 2", "perid = 2"),
@@ -76,6 +76,13 @@ configs/x.toml:16:1: unknown key `position.base`
     );
 }
 
+/// Every encoding's kind, as a message lists them.
+fn encodings() -> String {
+    let kinds: Vec<&str> = attnlab_positions::registry().iter().map(|info| info.kind).collect();
+    assert!(kinds.starts_with(&["none", "learned", "sinusoidal"]), "{kinds:?}");
+    kinds.join(", ")
+}
+
 #[test]
 fn an_unknown_kind_gets_the_nearest_by_letters_or_by_title() {
     let expected = |typed: &str| {
@@ -84,8 +91,9 @@ fn an_unknown_kind_gets_the_nearest_by_letters_or_by_title() {
 configs/x.toml:15:8: `position.kind` cannot be \"{typed}\"; did you mean `rope`?
   15 | kind = \"{typed}\"
      |        {}
-  allowed values: none, learned, sinusoidal, rope, alibi, t5, disentangled",
-            "^".repeat(typed.len() + 2)
+  allowed values: {}",
+            "^".repeat(typed.len() + 2),
+            encodings()
         )
     };
     assert_eq!(after("kind = \"rope\"", "kind = \"rpoe\""), expected("rpoe"));
@@ -103,9 +111,12 @@ fn a_missing_kind_or_table_names_the_choices() {
     assert!(missing.starts_with("configs/x.toml:4:1: `task.kind` is missing\n  4 | [task]\n    | ^^^^^^\n  allowed values: reverse, copy"), "{missing}");
     assert_eq!(
         after("[position]\nkind = \"rope\"\nbase = 10000", ""),
-        "\
+        format!(
+            "\
 configs/x.toml: the table `[position]` is missing
-  add it with a `kind`: none, learned, sinusoidal, rope, alibi, t5, disentangled"
+  add it with a `kind`: {}",
+            encodings()
+        )
     );
 }
 
@@ -346,11 +357,14 @@ fn a_set_argument_is_shown_with_the_mark_inside_it() {
     );
     assert_eq!(
         message(EXAMPLE, &["position=rop"]),
-        "\
+        format!(
+            "\
 --set position=rop: `position.kind` cannot be \"rop\"; did you mean `rope`?
    | position=rop
    |          ^^^
-  allowed values: none, learned, sinusoidal, rope, alibi, t5, disentangled"
+  allowed values: {}",
+            encodings()
+        )
     );
     for (argument, expected) in [
         ("train.steps", "expected KEY=VALUE, such as train.steps=500"),
