@@ -1,7 +1,7 @@
 //! Attention with linear biases: each head's scores fall linearly with the distance.
 //!
-//! Delétang et al.'s code (arXiv 2207.02098) is also symmetric but adds half a slope below the diagonal, so that left and
-//! right differ. Here they do not: the symmetric bias tells a bidirectional model distances, not directions.
+//! The symmetric bias tells a bidirectional model distances, not directions. Delétang et al.'s code (arXiv 2207.02098) adds
+//! half a slope below the diagonal, so that left and right differ: `tilt = 0.5`.
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -21,6 +21,10 @@ pub struct Config {
     /// Whether keys after the query are penalised too (−m·|i − j|). By default they are where the model sees them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub symmetric: Option<bool>,
+    /// The share of a slope that keys before the query get added, so that they differ from those after it. Only for a
+    /// model that sees ahead: in a causal one it would tell the query's own key from all others.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub tilt: f64,
     /// The steepest exponent: slopes reach down to 2^−max_bias.
     #[serde(skip_serializing_if = "is_eight")]
     pub max_bias: f64,
@@ -34,8 +38,12 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { symmetric: None, max_bias: 8.0, slopes: Slopes::Press, falcon: None }
+        Self { symmetric: None, tilt: 0.0, max_bias: 8.0, slopes: Slopes::Press, falcon: None }
     }
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 fn is_eight(value: &f64) -> bool {
@@ -69,11 +77,11 @@ impl Encoding for Config {
     const INFO: Info = Info {
         kind: "alibi",
         title: "linear biases (ALiBi)",
-        formula: "score_ij − m_h·(i − j), symmetric −m_h·|i − j|; m_h = 2^(−8h/H) for H a power of two, \
+        formula: "score_ij − m_h·(i − j), symmetric −m_h·|i − j|, + tilt·m_h where j < i; m_h = 2^(−8h/H) for H a power of two, \
                   else those of the next lower power of two, then every other one of twice that",
         enters: Enters::Scores,
         parameters: "none",
-        source: "Press et al. 2021 (arXiv 2108.12409)",
+        source: "Press et al. 2021 (arXiv 2108.12409); tilt: Delétang et al. 2022 (arXiv 2207.02098), code: 0.5",
         example: "kind = \"alibi\"\nsymmetric = true\n",
     };
 
@@ -83,6 +91,9 @@ impl Encoding for Config {
             None => {}
             Some(true) => notes.push("symmetric".to_owned()),
             Some(false) => notes.push("causal".to_owned()),
+        }
+        if self.tilt != 0.0 {
+            notes.push(format!("tilt {}", self.tilt));
         }
         if self.max_bias != Self::default().max_bias {
             notes.push(format!("max {}", self.max_bias));
@@ -102,6 +113,14 @@ impl Encoding for Config {
                 "symmetric",
                 "false would reward keys the farther they lie ahead, and this model sees ahead; set it to true or leave it out",
             ));
+        }
+        if !self.tilt.is_finite() || self.tilt != 0.0 && shape.causal {
+            let problem = if shape.causal {
+                format!("{} would tilt what a causal model does not see; leave it out", self.tilt)
+            } else {
+                format!("{} is not a finite number", self.tilt)
+            };
+            return Err(ConfigError::new("tilt", problem));
         }
         if !(self.max_bias.is_finite() && self.max_bias > 0.0) {
             return Err(ConfigError::new(
@@ -129,6 +148,7 @@ impl Encoding for Config {
             },
             falcon: self.falcon,
             causal: shape.causal,
+            tilt: self.tilt,
             symmetric: self.symmetric.unwrap_or(!shape.causal),
             last: Memo::new(),
         }))
@@ -169,13 +189,15 @@ struct Alibi {
     falcon: Option<Falcon>,
     causal: bool,
     symmetric: bool,
+    tilt: f64,
     last: Memo<(Places, Places), Bias>,
 }
 
 impl Alibi {
     /// The bias of head slope `m` at distance i − j.
     fn at(&self, m: f64, distance: i64) -> f64 {
-        -m * if self.symmetric { distance.abs() } else { distance } as f64
+        let away = if self.symmetric { distance.abs() } else { distance } as f64;
+        m * if distance > 0 { self.tilt - away } else { -away }
     }
 
     fn compute(&self, queries: &Places, keys: &Places, dtype: DType, device: &Device) -> Result<Bias> {
@@ -257,6 +279,21 @@ mod tests {
         let one_sided = Config { symmetric: Some(false), ..Config::default() };
         let shape = Shape { d_model: 4, n_heads: 2, head_dim: 2, max_len: 8, causal: false };
         assert_eq!(one_sided.validate(&shape).unwrap_err().field, "symmetric");
+    }
+
+    #[test]
+    fn a_tilt_of_half_a_slope_is_the_bias_of_deletang_et_al() {
+        let shape = Shape { d_model: 4, n_heads: 2, head_dim: 2, max_len: 8, causal: false };
+        let config = Config { tilt: 0.5, ..Config::default() };
+        config.validate(&shape).unwrap();
+        assert_eq!(config.label(), "alibi (tilt 0.5)");
+        let tilted = config.build(&shape, VarBuilder::zeros(DType::F64, &Device::Cpu)).unwrap();
+        let (values, first) = distance(bias(&*tilted, &Places::range(0, 3), &Places::range(0, 3)));
+        assert_eq!(first, -2);
+        assert_eq!(values[0], [-2.0, -1.0, 0.0, -0.5, -1.5].map(|x| x / 16.0));
+        assert_eq!(config.validate(&Shape { causal: true, ..shape }).unwrap_err().field, "tilt");
+        let endless = Config { tilt: f64::INFINITY, ..config };
+        assert_eq!(endless.validate(&shape).unwrap_err().field, "tilt");
     }
 
     #[test]

@@ -5,8 +5,11 @@ pub type Result<T> = std::result::Result<T, PositionError>;
 
 /// A field of the `[position]` table that no encoding can be built from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("position.{field}: {problem}")]
+#[error("position.{}: {problem}", self.path())]
 pub struct ConfigError {
+    /// The tables between `[position]` and the field, each with a dot after it: `over.` of an encoding that another
+    /// one changes.
+    pub above: String,
     /// The field.
     pub field: &'static str,
     /// What was found, what was expected and what to do.
@@ -15,7 +18,17 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(crate) fn new(field: &'static str, problem: impl Into<String>) -> Self {
-        Self { field, problem: problem.into() }
+        Self { above: String::new(), field, problem: problem.into() }
+    }
+
+    /// The same error of an encoding that stands in the table `table` of another.
+    pub(crate) fn below(self, table: &str) -> Self {
+        Self { above: format!("{table}.{}", self.above), ..self }
+    }
+
+    /// The field as a dotted key of the `[position]` table.
+    pub fn path(&self) -> String {
+        format!("{}{}", self.above, self.field)
     }
 }
 
@@ -34,6 +47,17 @@ pub enum PositionError {
     BeyondTable {
         /// The position asked for.
         position: usize,
+        /// The length of the table.
+        table: usize,
+    },
+    /// A digit whose place within its number a table does not have.
+    #[error(
+        "digit {place} of a number, counted with its offset, is beyond the table, which has {table} places; \
+         set position.max_digits so that the longest number fits, and train again"
+    )]
+    BeyondDigits {
+        /// The digit's place, counted from 1, with the offset.
+        place: usize,
         /// The length of the table.
         table: usize,
     },

@@ -8,7 +8,6 @@
 use attnlab_ops::{self as ops, Rng};
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
-use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ConfigError, PositionError, Result};
@@ -81,6 +80,10 @@ impl Encoding for Config {
         Ok(())
     }
 
+    fn places_tokens(&self) -> bool {
+        self.random_offset
+    }
+
     fn parameter_count(&self, shape: &Shape) -> usize {
         self.table_len(shape).saturating_mul(shape.d_model)
     }
@@ -110,10 +113,7 @@ impl Position for Learned {
             // A sequence longer than the table is refused, with its position named, by `embed`.
             return Places::range(0, len);
         }
-        // Drawn as u32, whose stream is the same on 32- and 64-bit machines.
-        let most = u32::try_from(self.len() - len).unwrap_or(u32::MAX);
-        let starts: Vec<u32> = (0..batch).map(|_| rng.random_range(0..=most)).collect();
-        Places::runs(&starts, len)
+        Places::random_runs(batch, len, self.len(), rng)
     }
 
     fn embed(&self, x: &Tensor, at: &Places) -> Result<Tensor> {

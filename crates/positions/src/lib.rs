@@ -9,6 +9,7 @@
 
 mod error;
 mod memo;
+mod over;
 mod pairs;
 mod places;
 mod position;
@@ -38,4 +39,10 @@ registry::registry! {
     disentangled => Disentangled,
     cope => Cope,
     path => Path,
+    randomised => Randomised,
+    pose => Pose,
+    offset => Offset,
+    windowed => Windowed,
+    log_n => LogN,
+    abacus => Abacus,
 }

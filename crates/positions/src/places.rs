@@ -1,15 +1,20 @@
 //! The absolute positions of a run of tokens.
 
+use attnlab_ops::Rng;
 use candle_core::{Device, Tensor};
+use rand::Rng as _;
 
 use crate::error::{PositionError, Result};
 
 /// Absolute positions, (rows, len): one row shared by the whole batch, or one row per sequence.
+///
+/// Tokens may have a second position besides, within something smaller than the sequence: a digit within its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Places {
     rows: usize,
     len: usize,
     ids: Vec<u32>,
+    within: Option<Vec<u32>>,
 }
 
 impl Places {
@@ -17,7 +22,7 @@ impl Places {
     pub fn range(start: usize, len: usize) -> Self {
         // A position beyond u32 cannot be represented; it saturates, which no table or sequence reaches.
         let id = |i: usize| u32::try_from(start.saturating_add(i)).unwrap_or(u32::MAX);
-        Self { rows: 1, len, ids: (0..len).map(id).collect() }
+        Self { rows: 1, len, ids: (0..len).map(id).collect(), within: None }
     }
 
     /// One row of positions per sequence; all rows of one length.
@@ -26,13 +31,51 @@ impl Places {
         if rows.is_empty() || rows.iter().any(|row| row.len() != len) {
             return Err(PositionError::RaggedRows { found: rows.iter().map(Vec::len).collect() });
         }
-        Ok(Self { rows: rows.len(), len, ids: rows.concat() })
+        Ok(Self { rows: rows.len(), len, ids: rows.concat(), within: None })
+    }
+
+    /// A run of `len` positions for each of `rows` sequences, from o ~ U{0, …, `most` − len} on.
+    pub(crate) fn random_runs(rows: usize, len: usize, most: usize, rng: &mut Rng) -> Self {
+        // Drawn as u32, whose stream is the same on 32- and 64-bit machines.
+        let last = u32::try_from(most.saturating_sub(len)).unwrap_or(u32::MAX);
+        let starts: Vec<u32> = (0..rows).map(|_| rng.random_range(0..=last)).collect();
+        Self::runs(&starts, len)
     }
 
     /// A run of `len` positions per start, one row each.
-    pub(crate) fn runs(starts: &[u32], len: usize) -> Self {
+    fn runs(starts: &[u32], len: usize) -> Self {
         let ids = starts.iter().flat_map(|start| (*start..).take(len)).collect();
-        Self { rows: starts.len(), len, ids }
+        Self { rows: starts.len(), len, ids, within: None }
+    }
+
+    /// One row of positions, shared by the batch.
+    pub(crate) fn shared(ids: Vec<u32>) -> Self {
+        Self { rows: 1, len: ids.len(), ids, within: None }
+    }
+
+    /// Rows of `len` positions each, row after row.
+    pub(crate) fn of_length(ids: Vec<u32>, len: usize) -> Self {
+        Self { rows: ids.len().checked_div(len).unwrap_or(1), len, ids, within: None }
+    }
+
+    /// These tokens at other positions, of as many tokens; what they are within something stays.
+    pub(crate) fn moved_to(self, places: Self) -> Self {
+        match self.within {
+            Some(within) => places.with_within(within),
+            None => places,
+        }
+    }
+
+    /// With second positions, (rows, len) of one row or more; a row of positions that was shared is repeated for each.
+    pub(crate) fn with_within(self, within: Vec<u32>) -> Self {
+        let rows = within.len().checked_div(self.len).unwrap_or(self.rows);
+        let ids = if self.rows == 1 { self.ids.repeat(rows) } else { self.ids };
+        Self { rows, len: self.len, ids, within: Some(within) }
+    }
+
+    /// The second positions, row after row; the first ones if there are no second ones.
+    pub(crate) fn within(&self) -> &[u32] {
+        self.within.as_ref().unwrap_or(&self.ids)
     }
 
     /// Number of positions a row, T.
@@ -96,8 +139,10 @@ impl Places {
         }
         let start = start.min(self.rows);
         let rows = len.min(self.rows - start);
-        let ids = self.ids.get(start * self.len..(start + rows) * self.len).unwrap_or_default().to_vec();
-        Self { rows, len: self.len, ids }
+        let cut = |ids: &[u32]| -> Vec<u32> {
+            ids.get(start * self.len..(start + rows) * self.len).unwrap_or_default().to_vec()
+        };
+        Self { rows, len: self.len, ids: cut(&self.ids), within: self.within.as_deref().map(cut) }
     }
 
     /// The positions as a u32 tensor (rows, T).
@@ -137,6 +182,16 @@ mod tests {
         assert!(!places.is_contiguous());
         assert_eq!(places.slice_rows(1, 1), Places::rows(vec![vec![5, 7]]).unwrap());
         assert_eq!(places.slice_rows(1, 9).n_rows(), 1);
+    }
+
+    #[test]
+    fn second_positions_go_with_their_rows_and_stay_when_the_tokens_move() {
+        let places = Places::range(0, 2).with_within(vec![0, 1, 2, 0]);
+        assert_eq!((places.n_rows(), places.row(1), places.within()), (2, &[0, 1][..], &[0, 1, 2, 0][..]));
+        assert_eq!(places.slice_rows(1, 1).within(), [2, 0]);
+        let moved = places.moved_to(Places::shared(vec![3, 7]));
+        assert_eq!((moved.ids(), moved.within()), (&[3, 7, 3, 7][..], &[0, 1, 2, 0][..]));
+        assert_eq!(Places::range(4, 2).within(), [4, 5]);
     }
 
     #[test]

@@ -52,61 +52,81 @@ pub struct Content<'a> {
 ///
 /// B batch, T sequence, D model dimension, H heads, K head dimension.
 pub trait Position: Send + Sync {
-    /// Where the tokens of a training batch stand.
+    /// The encoding that this one changes: what this one does not say, that one does. None: nothing happens.
+    fn over(&self) -> Option<&dyn Position> {
+        None
+    }
+
+    /// Where the tokens of a training batch stand: as in evaluation, unless the encoding says otherwise.
     fn training_places(&self, of: &Sequences<'_>, rng: &mut Rng) -> Places {
-        self.places(of, rng)
+        match self.over() {
+            Some(over) => over.training_places(of, rng),
+            None => self.places(of, rng),
+        }
     }
 
     /// Where tokens stand in evaluation: 0, 1, 2, …, unless the encoding says otherwise.
     fn places(&self, of: &Sequences<'_>, rng: &mut Rng) -> Places {
-        let _ = rng;
-        Places::range(0, of.len)
+        match self.over() {
+            Some(over) => over.places(of, rng),
+            None => Places::range(0, of.len),
+        }
     }
 
     /// Embeddings (B, T, D) with their positions added.
     fn embed(&self, x: &Tensor, at: &Places) -> Result<Tensor> {
-        let _ = at;
-        Ok(x.clone())
+        match self.over() {
+            Some(over) => over.embed(x, at),
+            None => Ok(x.clone()),
+        }
     }
 
     /// Queries or keys (B, T, H, K), turned by their positions.
     fn rotate(&self, qk: &Tensor, at: &Places) -> Result<Tensor> {
-        let _ = at;
-        Ok(qk.clone())
+        match self.over() {
+            Some(over) => over.rotate(qk, at),
+            None => Ok(qk.clone()),
+        }
     }
 
     /// Turned queries (B, Tq, H, K) with a factor that depends on where they stand among the keys. What is added to
     /// the scores is not multiplied by it.
     fn scale_queries(&self, q: &Tensor, (queries, keys): (&Places, &Places)) -> Result<Tensor> {
-        let _ = (queries, keys);
-        Ok(q.clone())
+        match self.over() {
+            Some(over) => over.scale_queries(q, (queries, keys)),
+            None => Ok(q.clone()),
+        }
     }
 
     /// What is added to the scores of `queries` against `keys`.
     fn bias(&self, queries: &Places, keys: &Places, dtype: DType, device: &Device) -> Result<Bias> {
-        let _ = (queries, keys, dtype, device);
-        Ok(Bias::None)
+        match self.over() {
+            Some(over) => over.bias(queries, keys, dtype, device),
+            None => Ok(Bias::None),
+        }
     }
 
     /// What is added to the scores for what the tokens hold, (B, H, Tq, Tk).
     fn content_bias(&self, of: &Content<'_>, (queries, keys): (&Places, &Places)) -> Result<Option<Tensor>> {
-        let _ = (of, queries, keys);
-        Ok(None)
+        match self.over() {
+            Some(over) => over.content_bias(of, (queries, keys)),
+            None => Ok(None),
+        }
     }
 
     /// Whether [`Position::embed`] does something.
     fn embeds(&self) -> bool {
-        false
+        self.over().is_some_and(|over| over.embeds())
     }
 
     /// Whether [`Position::rotate`] does something.
     fn rotates(&self) -> bool {
-        false
+        self.over().is_some_and(|over| over.rotates())
     }
 
     /// Whether a token's encoding follows from its index alone, and so stays the same when tokens follow it. Only then
     /// can keys and values be kept, and one long sequence stand for all its beginnings.
     fn is_incremental(&self) -> bool {
-        true
+        self.over().is_none_or(|over| over.is_incremental())
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use candle_nn::VarBuilder;
 
+use crate::PositionConfig;
 use crate::error::{ConfigError, Result};
 use crate::none::NoPosition;
 use crate::position::Position;
@@ -91,15 +92,29 @@ pub trait Encoding {
     /// Refuses what cannot be built for this model; the error names the field.
     fn validate(&self, shape: &Shape) -> std::result::Result<(), ConfigError>;
 
-    /// Number of trainable scalars; saturates.
-    fn parameter_count(&self, shape: &Shape) -> usize {
-        let _ = shape;
-        0
+    /// The encoding that this one changes, `over` in its table.
+    fn over(&self) -> Option<&PositionConfig> {
+        None
+    }
+
+    /// What the encoding that this one changes may know of the model.
+    fn shape_over(&self, shape: &Shape) -> Shape {
+        *shape
+    }
+
+    /// Whether it says where tokens stand, in training at least.
+    fn places_tokens(&self) -> bool {
+        self.over().is_some_and(PositionConfig::places_tokens)
     }
 
     /// Whether every block has parameters of its own for it, `blocks.{l}.position.*`, rather than sharing one set.
     fn per_layer(&self) -> bool {
-        false
+        self.over().is_some_and(PositionConfig::per_layer)
+    }
+
+    /// Number of trainable scalars; saturates.
+    fn parameter_count(&self, shape: &Shape) -> usize {
+        self.over().map_or(0, |over| over.parameter_count(Part::Whole, &self.shape_over(shape)))
     }
 
     /// Builds it; trainable tensors come from `vb`. Called only with what [`Encoding::validate`] accepts.
@@ -116,9 +131,10 @@ pub trait Encoding {
 
     /// Number of trainable scalars of a part; saturates.
     fn part_parameter_count(&self, part: Part, shape: &Shape) -> usize {
-        match part {
-            Part::Embeddings if self.per_layer() => 0,
-            _ => self.parameter_count(shape),
+        match (self.over(), part) {
+            (Some(over), part) => over.parameter_count(part, &self.shape_over(shape)),
+            (None, Part::Embeddings) if self.per_layer() => 0,
+            (None, _) => self.parameter_count(shape),
         }
     }
 }
@@ -150,6 +166,16 @@ macro_rules! registry {
             /// Refuses what cannot be built for this model; the error names the field.
             pub fn validate(&self, shape: &Shape) -> ::std::result::Result<(), ConfigError> {
                 match self { $(Self::$variant(config) => config.validate(shape),)* }
+            }
+
+            /// The encoding that this one changes, if it changes one.
+            pub fn over(&self) -> Option<&PositionConfig> {
+                match self { $(Self::$variant(config) => config.over(),)* }
+            }
+
+            /// Whether it says where tokens stand, in training at least.
+            pub fn places_tokens(&self) -> bool {
+                match self { $(Self::$variant(config) => config.places_tokens(),)* }
             }
 
             /// Whether every block has parameters of its own for it: [`Part::Attention`] is built for each block,

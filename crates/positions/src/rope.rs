@@ -45,6 +45,9 @@ pub struct Config {
     pub base: f64,
     /// The share of each head's dimensions that turns; the first ones do. 1 turns all.
     pub fraction: f64,
+    /// The share of the turning pairs, the fastest ones, that do turn; the others stand still (p-RoPE). 1 turns all.
+    #[serde(skip_serializing_if = "is_one")]
+    pub keep: f64,
     /// Which dimensions form a pair. It permutes dimensions only: a trained model must keep its own.
     pub layout: Layout,
     /// How the rates are stretched for sequences longer than those of training; by default not at all.
@@ -54,8 +57,12 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { base: 10_000.0, fraction: 1.0, layout: Layout::Half, scaling: None }
+        Self { base: 10_000.0, fraction: 1.0, keep: 1.0, layout: Layout::Half, scaling: None }
     }
+}
+
+fn is_one(value: &f64) -> bool {
+    *value == 1.0
 }
 
 impl Config {
@@ -64,17 +71,24 @@ impl Config {
         // 0.29 · 100 is 28.999…: a hair is added before rounding down.
         (self.fraction * shape.head_dim as f64 + 1e-9) as usize
     }
+
+    /// The number of pairs that do turn.
+    fn kept(&self, shape: &Shape) -> usize {
+        (self.keep * (self.turning(shape) / 2) as f64 + 1e-9) as usize
+    }
 }
 
 impl Encoding for Config {
     const INFO: Info = Info {
         kind: "rope",
         title: "rotary positions (RoPE)",
-        formula: "each pair j of the first R = fraction·K dimensions of q_i and k_i turns by i·base^(−2j/R)",
+        formula: "each pair j of the first R = fraction·K dimensions of q_i and k_i turns by i·base^(−2j/R), \
+                  j = 0, …, R/2 − 1; with keep only the pairs j < keep·R/2",
         enters: Enters::QueriesAndKeys,
         parameters: "none",
-        source: "Su et al. 2021 (arXiv 2104.09864); a fraction of the dimensions: Black et al. 2022 (GPT-NeoX, arXiv 2204.06745)",
-        example: "kind = \"rope\"\nbase = 10000\nfraction = 0.5\nlayout = \"half\"\n",
+        source: "Su et al. 2021 (arXiv 2104.09864); a fraction of the dimensions: Black et al. 2022 (GPT-NeoX, arXiv 2204.06745); \
+                 keep (p-RoPE): Barbero et al. 2024 (arXiv 2410.06205)",
+        example: "kind = \"rope\"\nbase = 10000\nfraction = 0.5\nkeep = 0.75\nlayout = \"half\"\n",
     };
 
     fn label(&self) -> String {
@@ -83,12 +97,16 @@ impl Encoding for Config {
             // At most two decimals of a per cent: 0.25 → "25 %", 1/3 → "33.33 %".
             notes.push(format!("{} %", (self.fraction * 1e4).round() / 100.0));
         }
+        if self.keep != 1.0 {
+            notes.push(format!("fastest {} %", (self.keep * 1e4).round() / 100.0));
+        }
         if self.base != Self::default().base {
             notes.push(format!("base {}", self.base));
         }
         if let Some(scaling) = &self.scaling {
             let kind = match scaling {
                 Scaling::Linear { .. } => "linear",
+                Scaling::Ntk { .. } => "ntk",
                 Scaling::Dynamic { .. } => "dynamic",
                 Scaling::Llama3 { .. } => "llama3",
                 Scaling::Yarn { .. } => "yarn",
@@ -121,6 +139,17 @@ impl Encoding for Config {
                 ),
             ));
         }
+        if !(self.keep > 0.0 && self.keep <= 1.0) || self.kept(shape) == 0 {
+            return Err(ConfigError::new(
+                "keep",
+                format!(
+                    "{} of {} turning pairs leaves none; choose one above 0 and at most 1 that keeps at least one \
+                     pair, or kind = \"none\"",
+                    self.keep,
+                    turning / 2
+                ),
+            ));
+        }
         match self.scaling.as_ref().and_then(|scaling| scaling.problem(turning)) {
             Some(problem) => Err(ConfigError::new("scaling", problem)),
             None => Ok(()),
@@ -130,6 +159,7 @@ impl Encoding for Config {
     fn build(&self, shape: &Shape, _: VarBuilder) -> Result<Box<dyn Position>> {
         Ok(Box::new(Rope {
             rates: inverse_wavelengths(self.base, self.turning(shape)),
+            kept: self.kept(shape),
             base: self.base,
             layout: self.layout.into(),
             scaling: self.scaling.clone(),
@@ -140,6 +170,7 @@ impl Encoding for Config {
 
 struct Rope {
     rates: Vec<f64>, // R/2, without scaling
+    kept: usize,
     base: f64,
     layout: RotaryLayout,
     scaling: Option<Scaling>,
@@ -149,13 +180,14 @@ struct Rope {
 impl Rope {
     /// Cosines and sines, each (rows, T, R/2), computed in f64.
     fn tables(&self, at: &Places, dtype: DType, device: &Device) -> Result<(Tensor, Tensor)> {
-        let (rates, length) = match &self.scaling {
+        let (mut rates, length) = match &self.scaling {
             None => (self.rates.clone(), 1.0),
             Some(scaling) => {
                 let len = at.ids().iter().max().map_or(0, |last| *last as usize + 1);
                 (scaling.rates(&self.rates, self.base, len), scaling.length())
             }
         };
+        rates.iter_mut().skip(self.kept).for_each(|rate| *rate = 0.0);
         let angles = || at.ids().iter().flat_map(|id| rates.iter().map(|rate| f64::from(*id) * rate));
         let table = |values: Vec<f64>| -> Result<Tensor> {
             let shape = (at.n_rows(), at.len(), rates.len());
@@ -252,6 +284,36 @@ mod tests {
         // One pair, rate 1: the plane rotation by 3.
         assert!((y[0] - (x[0] * 3f64.cos() - x[1] * 3f64.sin())).abs() < 1e-14);
         assert!((y[1] - (x[0] * 3f64.sin() + x[1] * 3f64.cos())).abs() < 1e-14);
+    }
+
+    #[test]
+    fn the_slowest_pairs_stand_still_when_a_share_is_kept() {
+        let x = numbers((1, 2, 2, 8));
+        let all = built(&Config::default()).rotate(&x, &Places::range(3, 2)).unwrap();
+        let some = built(&Config { keep: 0.5, ..Config::default() }).rotate(&x, &Places::range(3, 2)).unwrap();
+        // Pairs are (j, j + 4): 0 and 1 turn as they did, 2 and 3 stay.
+        for (dimension, turns) in (0..8).map(|dimension| (dimension, dimension % 4 < 2)) {
+            let expected = if turns { &all } else { &x };
+            let column = |t: &Tensor| flat(&t.narrow(3, dimension, 1).unwrap().contiguous().unwrap());
+            assert_eq!(column(&some), column(expected), "{dimension}");
+        }
+        for keep in [0.0, 0.2, 1.1, f64::NAN] {
+            let error = Config { keep, ..Config::default() }.validate(&SHAPE).unwrap_err();
+            assert_eq!(error.field, "keep", "{keep}");
+        }
+        assert_eq!(Config { keep: 0.75, ..Config::default() }.label(), "rope (fastest 75 %)");
+    }
+
+    #[test]
+    fn ntk_scaling_divides_the_slowest_rate_by_the_factor_and_leaves_the_fastest() {
+        let ntk = Scaling::Ntk { factor: 4.0 };
+        let plain = inverse_wavelengths(1e4, 8);
+        let rates = ntk.rates(&plain, 1e4, 100);
+        assert_eq!(rates[0], 1.0);
+        assert!((rates[3] * 4.0 / plain[3] - 1.0).abs() < 1e-12, "{rates:?}");
+        let config = Config { scaling: Some(ntk), ..Config::default() };
+        assert_eq!(config.label(), "rope (ntk scaling)");
+        assert!(built(&config).is_incremental());
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod generate;
 mod gradients;
 mod hooks;
 mod order;
+mod positions;
 mod stages;
 
 use attnlab_model::{Architecture, Details, Initialisation, Mask, ModelConfig, Transformer};
@@ -51,6 +52,12 @@ fn positions() -> Vec<PositionConfig> {
         r#"{"learned":{"random_offset":true,"max_len":40}}"#,
         r#"{"sinusoidal":{"align":"end"}}"#,
         r#"{"rope":{"layout":"interleaved"}}"#,
+        r#"{"windowed":{"window":2,"over":{"t5":{}}}}"#,
+        r#"{"windowed":{"window":2,"over":{"randomised":{"length":40,"over":{"sinusoidal":{}}}}}}"#,
+        r#"{"offset":{"max_len":40,"over":{"learned":{}}}}"#,
+        r#"{"abacus":{"digits":[2,7],"over":{"windowed":{"window":3,"over":{"fire":{}}}}}}"#,
+        r#"{"log_n":{"over":{"windowed":{"window":3,"over":{"disentangled":{}}}}}}"#,
+        r#"{"abacus":{"digits":[2,7],"max_offset":1,"over":{"pose":{"over":{"rope":{}}}}}}"#,
     ];
     let defaults = attnlab_positions::registry().iter().map(|info| position(info.kind));
     defaults.chain(variants.iter().map(|text| serde_json::from_str(text).unwrap())).collect()

@@ -218,6 +218,37 @@ fn a_bias_of_minus_infinity_hides_keys_in_both_passes() {
 }
 
 #[test]
+fn a_bias_that_hides_whole_blocks_of_keys_is_the_window_of_the_spec() {
+    // Nine blocks of rows and five of keys: near the corners whole blocks are hidden, the first ones among them.
+    let case = Case { b: 1, tq: 70, tk: 73, h: 2, g: 1, k: 5 };
+    let (first, count) = (-(case.tq as i64), case.tq + case.tk + 1);
+    for causal in [false, true] {
+        for window in [1, 4, 20] {
+            let plain = AttentionSpec { scale: 0.4, causal, window: None, softcap: None };
+            let spec = AttentionSpec { window: Some(window), ..plain };
+            let hidden =
+                |distance: i64| if distance.abs() >= window as i64 { f64::NEG_INFINITY } else { 0.0 };
+            let beyond: Vec<f64> = (first..).take(count).map(hidden).collect();
+            let beyond = Tensor::from_vec(beyond, (1, count), &CPU).unwrap();
+            let [q, k, v] = <[Tensor; 3]>::try_from(inputs(&case)).unwrap();
+            let inputs = [q, k, v, random("bias", &[case.h, count])];
+            check_on_tape(
+                "attention with a window as a bias",
+                &|x| {
+                    let values = x[3].broadcast_add(&beyond.to_dtype(x[3].dtype())?)?;
+                    attention(&x[0], &x[1], &x[2], &with_bias(&DistanceBias { values, first }), &plain)
+                },
+                &|x| {
+                    let bias = DistanceBias { values: x[3].clone(), first };
+                    composed::attention(&x[0], &x[1], &x[2], &with_bias(&bias), &spec)
+                },
+                &inputs,
+            );
+        }
+    }
+}
+
+#[test]
 fn a_nan_in_a_query_stays_in_its_row() {
     let spec = AttentionSpec { scale: 1.0, causal: true, window: None, softcap: None };
     let x = inputs(&Case { b: 1, tq: 20, tk: 20, h: 1, g: 1, k: 4 });

@@ -15,6 +15,12 @@ pub enum Scaling {
         /// How much longer sequences get.
         factor: f64,
     },
+    /// base·factor^(R/(R−2)): the slowest pair is stretched in full, the fastest not at all ("NTK-aware", fixed;
+    /// Peng et al. 2023, arXiv 2309.00071).
+    Ntk {
+        /// How much longer sequences get.
+        factor: f64,
+    },
     /// base·(factor·n/original − factor + 1)^(R/(R−2)) for sequences of n > original tokens ("NTK-aware", dynamic).
     Dynamic {
         /// How much longer sequences get.
@@ -70,6 +76,8 @@ impl Scaling {
         };
         match self {
             Self::Linear { factor } => positive("factor", *factor),
+            Self::Ntk { factor } => positive("factor", *factor)
+                .or_else(|| (turning <= 2).then(|| "ntk needs more than two turning dimensions".to_owned())),
             Self::Dynamic { factor, original } => {
                 positive("factor", *factor).or_else(|| positive("original", *original as f64)).or_else(|| {
                     (turning <= 2).then(|| "dynamic needs more than two turning dimensions".to_owned())
@@ -113,6 +121,10 @@ impl Scaling {
     pub(super) fn rates(&self, plain: &[f64], base: f64, len: usize) -> Vec<f64> {
         match self {
             Self::Linear { factor } => plain.iter().map(|rate| rate / factor).collect(),
+            Self::Ntk { factor } => {
+                let r = 2.0 * plain.len() as f64;
+                crate::sinusoidal::inverse_wavelengths(base * factor.powf(r / (r - 2.0)), 2 * plain.len())
+            }
             Self::Dynamic { factor, original } => {
                 let r = 2.0 * plain.len() as f64;
                 let n = len.max(*original) as f64;
@@ -160,7 +172,7 @@ impl Scaling {
     /// The factor on cosines and sines.
     pub(super) fn length(&self) -> f64 {
         match self {
-            Self::Linear { .. } | Self::Dynamic { .. } | Self::Llama3 { .. } => 1.0,
+            Self::Linear { .. } | Self::Ntk { .. } | Self::Dynamic { .. } | Self::Llama3 { .. } => 1.0,
             Self::Yarn { attention_factor, .. } | Self::Longrope { attention_factor, .. } => {
                 *attention_factor
             }

@@ -59,7 +59,7 @@ fn rope_turns_as_transformers_does() {
     ] {
         for (layout, suffix) in [(rope::Layout::Half, "half"), (rope::Layout::Interleaved, "interleaved")] {
             let position = build(
-                &rope::Config { base, fraction, layout, scaling: None },
+                &rope::Config { base, fraction, layout, ..rope::Config::default() },
                 shape(2 * head_dim, 2, head_dim),
             );
             let get =

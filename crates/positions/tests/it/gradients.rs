@@ -86,7 +86,7 @@ fn every_gradient_agrees_with_finite_differences() {
             let config = config(&text).unwrap();
             let mut checked = 0;
             for causal in [true, false] {
-                let shape = Shape { d_model: 8, n_heads: 2, head_dim: 4, max_len: 64, causal };
+                let shape = Shape { d_model: 8, n_heads: 2, head_dim: 8, max_len: 64, causal };
                 if config.validate(&shape).is_err() {
                     continue;
                 }

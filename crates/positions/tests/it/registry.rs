@@ -12,13 +12,17 @@ use candle_core::{DType, Device, Tensor, Var};
 
 const SHAPE: Shape = Shape { d_model: 16, n_heads: 2, head_dim: 8, max_len: 64, causal: true };
 
-/// `kind = "rope"` and other keys, as a user writes them, into the externally tagged form.
-pub(crate) fn config(table: &str) -> Result<PositionConfig, toml::de::Error> {
-    let mut table: toml::Table = toml::from_str(table).unwrap();
+/// `kind = "rope"` and other keys, as a user writes them, into the externally tagged form; `over` likewise.
+fn tagged(mut table: toml::Table) -> toml::Table {
+    if let Some(toml::Value::Table(over)) = table.remove("over") {
+        table.insert("over".to_owned(), toml::Value::Table(tagged(over)));
+    }
     let kind = table.remove("kind").unwrap().as_str().unwrap().to_owned();
-    let mut tagged = toml::Table::new();
-    tagged.insert(kind, toml::Value::Table(table));
-    toml::Value::Table(tagged).try_into()
+    toml::Table::from_iter([(kind, toml::Value::Table(table))])
+}
+
+pub(crate) fn config(table: &str) -> Result<PositionConfig, toml::de::Error> {
+    toml::Value::Table(tagged(toml::from_str(table).unwrap())).try_into()
 }
 
 fn content_bias(position: &dyn Position, x: &Tensor, q: &Tensor, places: &Places) -> Option<Tensor> {

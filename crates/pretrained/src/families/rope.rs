@@ -61,7 +61,7 @@ impl RopeDefaults {
             }
             (None, _) => 1.0,
         };
-        Ok(PositionConfig::Rope(Rope { base, fraction, layout: self.layout, scaling }))
+        Ok(PositionConfig::Rope(Rope { base, fraction, layout: self.layout, scaling, ..Rope::default() }))
     }
 
     fn scaling(&self, config: &Config, table: &Config, max_len: usize) -> Result<Option<Scaling>> {

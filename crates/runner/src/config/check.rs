@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use attnlab_tasks::{Task, TaskConfig, TaskError};
 
+use super::kind::POSITION;
 use super::lengths::{Lengths, problem_with, shown};
 use super::run::RunConfig;
 use super::size::oversized;
@@ -250,7 +251,15 @@ fn task_finding(error: &TaskError) -> Finding {
 }
 
 fn position_finding(error: &attnlab_positions::ConfigError) -> Finding {
-    let key = format!("position.{}", error.field);
+    let key = format!("position.{}", error.path());
     let message = format!("`{key}`: {}", error.problem);
-    Finding { keys: vec![key, "position.kind".to_string()], message }
+    // What is left out may be a default of an encoding that is given, or of one that is left out too.
+    let mut keys = vec![key.clone()];
+    let mut above = key.as_str();
+    while let Some((table, _)) = above.rsplit_once('.') {
+        keys.push(format!("{table}.kind"));
+        keys.extend((table != POSITION).then(|| table.to_string()));
+        above = table;
+    }
+    Finding { keys, message }
 }

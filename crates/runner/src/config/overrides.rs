@@ -8,7 +8,7 @@ use std::ops::Range;
 use toml::de::DeValue;
 
 use super::hint::nearest_name;
-use super::kind::spelled_out;
+use super::kind::{is_kind_path, spelled_out};
 use super::source::Sources;
 use super::tree::{Node, Tree, assign, in_order, parse_value};
 
@@ -48,9 +48,7 @@ pub(crate) fn flattened<'t>(
     key_span: Range<usize>,
     value: Node<'t>,
 ) -> Vec<Assignment<'t>> {
-    let is_kind_section =
-        path.len() == 1 && path.first().is_some_and(|p| KIND_SECTIONS.contains(&p.as_str()));
-    let value = if is_kind_section { spelled_out(value) } else { value };
+    let value = if is_kind_path(&path) { spelled_out(value) } else { value };
     match value.get_ref() {
         DeValue::Table(table) if !table.contains_key("kind") => in_order(table)
             .into_iter()
@@ -139,5 +137,11 @@ mod tests {
         assert_eq!(assignments("position={kind='rope', base=5}"), ["position := rope base=5"]);
         assert_eq!(assignments("position={base=5}"), ["position.base := 5"]);
         assert_eq!(assignments("position=rope"), ["position := rope"]);
+        assert_eq!(assignments("position={over='rope'}"), ["position.over := rope"]);
+        assert_eq!(assignments("position.over={base=5}"), ["position.over.base := 5"]);
+        assert_eq!(
+            assignments("position={kind='windowed', over={kind='log_n', over='alibi'}, window=2}"),
+            ["position := windowed over={log_n over=alibi} window=2"]
+        );
     }
 }

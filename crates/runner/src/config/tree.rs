@@ -173,7 +173,13 @@ pub(crate) fn show(value: &DeValue<'_>) -> String {
                 table.get("kind").map(|kind| show(kind.get_ref())).into_iter().collect();
             for (key, value) in in_order(table) {
                 if key.get_ref() != "kind" {
-                    words.push(format!("{}={}", key.get_ref(), show(value.get_ref())));
+                    let (key, shown) = (key.get_ref(), show(value.get_ref()));
+                    let is_one_word = !matches!(value.get_ref(), DeValue::Table(_)) || !shown.contains(' ');
+                    words.push(if is_one_word {
+                        format!("{key}={shown}")
+                    } else {
+                        format!("{key}={{{shown}}}")
+                    });
                 }
             }
             words.join(" ")
@@ -233,5 +239,7 @@ mod tests {
         let shown = |text: &str| show(parse_value(text, 0).unwrap().get_ref());
         assert_eq!(shown("{ base = 500.0, kind = \"rope\" }"), "rope base=500.0");
         assert_eq!(shown("[1e-3, [true]]"), "[1e-3, [true]]");
+        let over = "{ over = { kind = \"rope\", base = 5 }, kind = \"windowed\", window = 2 }";
+        assert_eq!(shown(over), "windowed over={rope base=5} window=2");
     }
 }

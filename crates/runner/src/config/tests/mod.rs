@@ -5,6 +5,7 @@ use super::*;
 
 mod grids;
 mod messages;
+mod over;
 mod properties;
 mod sizes;
 mod texts;
