@@ -2,6 +2,7 @@
 //!
 //! The paper is about causal models, where the distance is not negative and i is the query's position. In a model that
 //! sees ahead the share keeps the distance's sign, and the later of both positions takes the place of i: that is ours.
+//! While all positions are below L, everything is divided by ψ(L) and the bias is one by distance; beyond, one by pair.
 //! The network's last bias is left out: added to all of a row's scores, softmax would not see it.
 
 use attnlab_ops as ops;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{ConfigError, Result};
 use crate::memo::Memo;
-use crate::pairs::Pairs;
+use crate::pairs::{Pairs, by_distance};
 use crate::places::Places;
 use crate::position::{Bias, Position};
 use crate::registry::{Encoding, Enters, Info, Shape};
@@ -27,7 +28,7 @@ pub struct Config {
     pub width: usize,
     /// The first value of c.
     pub c: f64,
-    /// The first value of L. Queries before it divide by L: a short training length asks for a small one.
+    /// The first value of L. Queries before it divide by ψ(L): if all do, shares are small and tell no lengths apart.
     pub threshold: f64,
 }
 
@@ -98,6 +99,7 @@ impl Encoding for Config {
             up_bias: vb.get_with_hints(self.width, "up.bias", within(1))?,
             down,
             unit: self.threshold,
+            causal: shape.causal,
             last: Memo::new(),
         }))
     }
@@ -110,60 +112,76 @@ struct Fire {
     up_bias: Tensor,   // (W)
     down: Tensor,      // (H, W)
     unit: f64,
-    last: Memo<(Places, Places), Fixed>,
+    causal: bool,
+    last: Memo<(Places, Places), (Signed, Tensor)>,
 }
 
-/// What of the share is not learned, each (rows, Tq, Tk).
+/// Distances, their size and sign apart.
 #[derive(Clone)]
-struct Fixed {
-    distance: Tensor, // |i − j|
+struct Signed {
+    size: Tensor,
     sign: Tensor,
-    far: Tensor, // max(i, j)
 }
 
-impl Fixed {
-    fn new(queries: &Places, keys: &Places, dtype: DType, device: &Device) -> Result<Self> {
+impl Signed {
+    fn new(distances: &[i64], shape: &[usize], dtype: DType, device: &Device) -> Result<Self> {
+        let tensor = |of: fn(&i64) -> f64| table(distances.iter().map(of).collect(), shape, dtype, device);
+        Ok(Self { size: tensor(|d| d.unsigned_abs() as f64)?, sign: tensor(|d| d.signum() as f64)? })
+    }
+}
+
+fn table(values: Vec<f64>, shape: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
+    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)
+}
+
+impl Fire {
+    /// L, (1).
+    fn limit(&self) -> Result<Tensor> {
+        Ok((self.threshold.abs()? * self.unit)?)
+    }
+
+    /// ψ(x) = ln(|c|·x + 1).
+    fn amplify(&self, x: &Tensor) -> Result<Tensor> {
+        Ok((x.broadcast_mul(&self.c.abs()?)? + 1.0)?.log()?)
+    }
+
+    /// f of distances as shares of `whole`, which is one number or as many: (…, H).
+    fn network(&self, distances: &Signed, whole: &Tensor) -> Result<Tensor> {
+        let sizes = self.amplify(&distances.size)?;
+        let shares = (sizes.broadcast_div(&(self.amplify(whole)? + EPS)?)? * &distances.sign)?;
+        let shares = shares.unsqueeze(shares.rank())?; // (…, 1)
+        let hidden = shares.broadcast_mul(&self.up)?.broadcast_add(&self.up_bias)?.relu()?; // (…, W)
+        Ok(ops::linear(&hidden, &self.down, None)?)
+    }
+
+    /// The distances of all pairs and the later of both positions, each (rows, Tq, Tk).
+    fn pairs(&self, queries: &Places, keys: &Places, dtype: DType, device: &Device) -> Result<(Signed, Tensor)> {
         let pairs = Pairs::new(queries, keys)?;
-        let tensor = |values: Vec<f64>| -> Result<Tensor> {
-            let shape = (pairs.rows, pairs.queries, pairs.keys);
-            Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)
-        };
+        let shape = [pairs.rows, pairs.queries, pairs.keys];
         let mut far = Vec::with_capacity(pairs.distances.len());
         for row in 0..pairs.rows {
             for i in queries.row(row) {
                 far.extend(keys.row(row).iter().map(|j| f64::from(*i.max(j))));
             }
         }
-        Ok(Self {
-            distance: tensor(pairs.distances.iter().map(|d| d.unsigned_abs() as f64).collect())?,
-            sign: tensor(pairs.distances.iter().map(|d| d.signum() as f64).collect())?,
-            far: tensor(far)?,
-        })
-    }
-}
-
-impl Fire {
-    /// ψ(x) = ln(|c|·x + 1).
-    fn amplify(&self, x: &Tensor) -> Result<Tensor> {
-        Ok((x.broadcast_mul(&self.c.abs()?)? + 1.0)?.log()?)
-    }
-
-    /// ψ(|i − j|)/ψ(max(L, i, j)) with the distance's sign, (rows, Tq, Tk).
-    fn shares(&self, fixed: &Fixed) -> Result<Tensor> {
-        let threshold = (self.threshold.abs()? * self.unit)?;
-        let whole = self.amplify(&fixed.far.broadcast_maximum(&threshold)?)?;
-        Ok(((self.amplify(&fixed.distance)? / (whole + EPS)?)? * &fixed.sign)?)
+        Ok((Signed::new(&pairs.distances, &shape, dtype, device)?, table(far, &shape, dtype, device)?))
     }
 }
 
 impl Position for Fire {
     fn bias(&self, queries: &Places, keys: &Places, dtype: DType, device: &Device) -> Result<Bias> {
+        let (own, limit) = (self.c.dtype(), self.limit()?);
+        let farthest = queries.ids().iter().chain(keys.ids()).max().map_or(0.0, |last| f64::from(*last));
+        if limit.to_dtype(DType::F64)?.to_vec1::<f64>()?.iter().all(|limit| farthest < *limit) {
+            // Everything is divided by ψ(L): the distance alone counts.
+            return by_distance(queries, keys, self.causal, |distances| {
+                let distances = Signed::new(distances, &[distances.len()], own, device)?;
+                Ok(self.network(&distances, &limit)?.t()?.contiguous()?.to_dtype(dtype)?) // (H, n)
+            });
+        }
         let key = (queries.clone(), keys.clone());
-        let own = self.c.dtype();
-        let fixed = self.last.get(&key, own, device, || Fixed::new(queries, keys, own, device))?;
-        let shares = self.shares(&fixed)?.unsqueeze(3)?; // (rows, Tq, Tk, 1)
-        let hidden = shares.broadcast_mul(&self.up)?.broadcast_add(&self.up_bias)?.relu()?; // (rows, Tq, Tk, W)
-        let bias = ops::linear(&hidden, &self.down, None)?; // (rows, Tq, Tk, H)
+        let (distances, far) = self.last.get(&key, own, device, || self.pairs(queries, keys, own, device))?;
+        let bias = self.network(&distances, &far.broadcast_maximum(&limit)?)?; // (rows, Tq, Tk, H)
         Ok(Bias::Full(bias.permute((0, 3, 1, 2))?.contiguous()?.to_dtype(dtype)?)) // (rows, H, Tq, Tk)
     }
 }
@@ -187,8 +205,10 @@ mod tests {
             let (up, up_bias) = (values(&parameters, "up.weight"), values(&parameters, "up.bias"));
             let down = values(&parameters, "down.weight"); // (H, W)
             let rows = Places::rows(vec![vec![0, 4, 9, 70], vec![2, 3, 4, 5]]).unwrap();
-            for (places, rows) in [(Places::range(4, 5), 1), (rows, 2)] {
+            let below = Places::range(1, 5); // of L = 6
+            for (places, rows) in [(below.clone(), 1), (Places::range(4, 5), 1), (rows, 2)] {
                 let bias = position.bias(&places, &places, DType::F64, &Device::Cpu).unwrap();
+                assert_eq!(matches!(bias, Bias::Distance(_)), places == below);
                 for row in 0..rows {
                     for (n, &i) in places.row(row).iter().enumerate() {
                         for (m, &j) in places.row(row).iter().enumerate() {
