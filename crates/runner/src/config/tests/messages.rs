@@ -81,6 +81,13 @@ configs/x.toml:16:1: unknown key `position.base`
     );
 }
 
+/// Every encoding's kind, as a message lists them.
+fn encodings() -> String {
+    let kinds: Vec<&str> = attnlab_positions::registry().iter().map(|info| info.kind).collect();
+    assert!(kinds.starts_with(&["none", "learned", "sinusoidal"]), "{kinds:?}");
+    kinds.join(", ")
+}
+
 #[test]
 fn an_unknown_kind_gets_the_nearest_by_letters_or_by_title() {
     let expected = |typed: &str| {
