@@ -28,17 +28,13 @@ fn winners(summary: &Summary, ranking: &Ranking) -> Vec<String> {
     let (solved, open): (Vec<_>, Vec<_>) =
         ranking.tasks.iter().filter(|r| !r.ranked.is_empty()).partition(|r| all_hold(&r.task));
     let (mut told, mut few_runs, mut alike) = (Vec::new(), Vec::new(), Vec::new());
-    for task in open.into_iter().filter(|task| task.ranked.len() > 1) {
+    for task in open.into_iter().filter(|task| task.ranked.len() > 1 && !task.is_even()) {
         match (task.is_decided(), task.decidable) {
             (true, _) => told.push(task),
             (false, false) => few_runs.push(task),
             (false, true) => alike.push(task.task.clone()),
         }
     }
-    let place = match summary.bin {
-        Some(bin) => format!("in bin {bin}"),
-        None => "at the longest lengths".to_owned(),
-    };
     for (columns, tasks) in grouped(&told, TaskRanking::first) {
         let on = few(&tasks, "tasks");
         sentences.push(match columns.as_slice() {
@@ -48,7 +44,7 @@ fn winners(summary: &Summary, ranking: &Ranking) -> Vec<String> {
     }
     if !alike.is_empty() {
         let on = few(&alike, "tasks");
-        sentences.push(format!("On {on} no two differ by more than {} explain.", summary.unit()));
+        sentences.push(format!("no two columns differ on {on} by more than {} explain.", summary.unit()));
     }
     if !few_runs.is_empty() {
         let leads = grouped(&few_runs, TaskRanking::leaders)
@@ -56,13 +52,23 @@ fn winners(summary: &Summary, ranking: &Ranking) -> Vec<String> {
             .map(|(columns, tasks)| format!("{} on {}", few(&columns, "columns"), few(&tasks, "tasks")));
         let leads: Vec<String> = leads.collect();
         sentences.push(format!(
-            "Too few {} to tell columns apart; the best mean is that of {}.",
+            "the {} are too few to tell columns apart; the best mean has {}.",
             summary.unit(),
             leads.join("; ")
         ));
     }
-    if let Some(first) = sentences.first_mut() {
-        *first = format!("Ranked {place}: {first}");
+    let place = match summary.bin {
+        Some(bin) => format!("In bin {bin}"),
+        None => "At the longest lengths".to_owned(),
+    };
+    for (index, sentence) in sentences.iter_mut().enumerate() {
+        // Names of columns keep their letters; the words of a sentence begin with a capital.
+        let is_own = ["no two", "the "].iter().any(|start| sentence.starts_with(start));
+        match index {
+            0 => *sentence = format!("{place}, {sentence}"),
+            _ if is_own => *sentence = capital(sentence),
+            _ => {}
+        }
     }
     if !solved.is_empty() {
         let solved: Vec<String> = solved.iter().map(|task| task.task.clone()).collect();
@@ -137,6 +143,11 @@ fn few(names: &[String], what: &str) -> String {
         }
         _ => join(names),
     }
+}
+
+fn capital(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn one_s(names: &[String]) -> &'static str {

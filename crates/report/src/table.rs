@@ -23,8 +23,10 @@ pub struct TableStyle {
 struct Detail {
     /// The intervals of the bins.
     intervals: bool,
-    /// The best seed's score, and the interval of the share that fits.
-    spread: bool,
+    /// The best seed's score.
+    best: bool,
+    /// The interval of the share that fits.
+    share: bool,
 }
 
 /// The first column may be broken over lines beyond this width.
@@ -44,9 +46,15 @@ pub(crate) fn block(summary: &Summary, task: &str, style: TableStyle) -> String 
         Metric::Exact => "exact match, %",
         Metric::Token => "labels right, %",
     };
-    let details = [(true, true), (true, false), (false, true), (false, false)];
-    let mut made = details.map(|(intervals, spread)| {
-        let detail = Detail { intervals, spread };
+    let details = [
+        (true, true, true),
+        (true, true, false),
+        (true, false, false),
+        (false, true, true),
+        (false, false, false),
+    ];
+    let mut made = details.map(|(intervals, best, share)| {
+        let detail = Detail { intervals, best, share };
         let header = header(summary, &cells, &ranges, detail);
         (header, rows(summary, &cells, &ranges, metric, detail))
     });
@@ -89,7 +97,7 @@ fn rows(
 
 /// Whether some number is over several runs, so that its best run is another number.
 fn has_best(cells: &[&Cell], detail: Detail) -> bool {
-    detail.spread && cells.iter().any(|cell| cell.runs.len() > 1)
+    detail.best && cells.iter().any(|cell| cell.runs.len() > 1)
 }
 
 /// The width that a table takes without breaking anything but its first column.
@@ -164,7 +172,7 @@ fn row(cell: &Cell, ranges: &[(usize, usize)], metric: Metric, detail: Detail, b
     let mut row = vec![
         plain(&clean(&cell.column)).add_attribute(Attribute::Bold),
         plain(&seeds(&cell.counts)),
-        plain(&if detail.spread { fit_with_interval(&cell.counts) } else { fit(&cell.counts) }),
+        plain(&if detail.share { fit_with_interval(&cell.counts) } else { fit(&cell.counts) }),
     ];
     for range in ranges {
         let bin = cell.bins.iter().find(|b| (b.from, b.to) == *range);

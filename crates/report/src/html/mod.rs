@@ -16,6 +16,7 @@ mod training;
 use askama::Template;
 use serde::Serialize;
 
+use crate::controls::Kind;
 use crate::csv::{CsvError, results_csv};
 use crate::read::{Results, RunState};
 use crate::record::Metric;
@@ -48,6 +49,8 @@ struct Page<'a> {
     verdict: Verdict,
     control: (&'static str, &'static str),
     guards: Vec<guards::Guard>,
+    /// What is said of the order-free control where it is not among the guards.
+    without: String,
     absent: String,
     goals: guards::Goals,
     rankings: Vec<ranking::Table>,
@@ -140,6 +143,10 @@ pub fn html(results: &Results, summary: &Summary) -> Result<String, HtmlError> {
             Control::NotNeeded => ("part", "losses only"),
         },
         guards: guards::guards(&verdict.controls),
+        without: match verdict.controls.checks.iter().any(|check| check.kind == Kind::OrderFree) {
+            true => String::new(),
+            false => verdict.control_text.clone(),
+        },
         absent: verdict.controls.absent_text().unwrap_or_default(),
         goals: match results.grid.targets.is_empty() {
             true => guards::Goals::default(),

@@ -113,6 +113,11 @@ fn bin_title(cell: &Cell, index: usize, unit: &str) -> String {
         return String::new();
     };
     let mut title = format!("lengths {}–{}, {} different sequences", bin.from, bin.to, bin.distinct);
+    let all = bin.all.of(cell.metric);
+    if all.n > 1 && cell.counts.measured == 0 {
+        let one = unit.trim_end_matches('s');
+        title.push_str(&format!("; the best {one}: {:.1} %", all.best * 100.0));
+    }
     if cell.counts.fit() > 0
         && cell.counts.fit() < cell.counts.judged()
         && let Some(fitting) = bin.fitting

@@ -39,7 +39,7 @@ fn columns_that_no_seed_disagrees_on_are_told_apart_by_five_seeds_and_ranked() {
     let table = terminal_table(&summary, PLAIN);
     assert!(table.contains("ranking at lengths 81–160: 1. alibi 100.0  2. rope"), "{table}");
     assert!(table.contains("alibi over rope (p = 0.024)"), "{table}");
-    assert!(verdict(&summary).contains("Ranked at the longest lengths: alibi is first on copy."));
+    assert!(verdict(&summary).contains("At the longest lengths, alibi is first on copy."));
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn three_seeds_rank_nothing_and_the_report_says_how_many_it_takes() {
          apart; it takes 5 seeds."
     );
     assert!(terminal_table(&summary, TableStyle { width: 400, ..PLAIN }).contains(note));
-    assert!(verdict(&summary).contains("Too few seeds to tell columns apart; the best mean is that of alibi on copy."));
+    assert!(verdict(&summary).contains("At the longest lengths, the seeds are too few to tell columns apart; the best mean has alibi on copy."));
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn the_bin_can_be_chosen_and_a_task_without_it_is_left_out() {
         ranking.tasks.iter().map(|t| (t.task.as_str(), t.lengths)).collect::<Vec<_>>(),
         [("copy", (41, 80))]
     );
-    assert!(verdict(&second).contains("Ranked in bin 2"));
+    assert!(verdict(&second).contains("In bin 2, "));
     assert_eq!(Ranking::of(&summary(dir.path()).ranked_in(1)).tasks.len(), 2);
 }
 

@@ -232,14 +232,4 @@ fn the_terminal_and_the_page_list_every_target_with_its_status() {
     assert!(!checked.passes());
     let page = html(&results, &Summary::new(&results, None)).unwrap();
     assert!(page.contains("id=\"targets\"") && page.contains(&checked.summary()));
-    std::fs::write("/tmp/w1-page.html", &page).unwrap();
-    std::fs::write(
-        "/tmp/w1-table.txt",
-        attnlab_report::terminal_table(
-            &Summary::new(&results, None),
-            TableStyle { width: 120, colour: false },
-        ) + "\n"
-            + &table,
-    )
-    .unwrap();
 }
