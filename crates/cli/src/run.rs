@@ -72,6 +72,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
         say::result(report.json()?)?;
     } else {
         say::result(report.table())?;
+        if let Some(line) = report.targets_line() {
+            say::result(format_args!("{line} `attnlab compare {} --targets` lists them.", folder.display()))?;
+        }
         say::result(format_args!("Report: {}", folder.join("report.html").display()))?;
     }
     let others = other_runs(&folder, &experiment);

@@ -5,11 +5,6 @@ fn after(from: &str, to: &str) -> String {
     message(&example(from, to), &[])
 }
 
-/// Every kind of encoding, as messages list them.
-fn encodings() -> String {
-    attnlab_positions::registry().iter().map(|info| info.kind).collect::<Vec<_>>().join(", ")
-}
-
 #[test]
 fn the_example_is_fine() {
     assert_eq!(message(EXAMPLE, &[]), "no error");
