@@ -83,7 +83,8 @@ impl Encoding for Config {
     fn validate(&self, shape: &Shape) -> std::result::Result<(), ConfigError> {
         let [first, last] = self.digits;
         if first > last {
-            let problem = format!("[{first}, {last}] is no range of ids; give the first digit's and the last one's");
+            let problem =
+                format!("[{first}, {last}] is no range of ids; give the first digit's and the last one's");
             return Err(ConfigError::new("digits", problem));
         }
         if self.max_digits == Some(0) {
@@ -107,7 +108,8 @@ impl Encoding for Config {
     }
 
     fn part_parameter_count(&self, part: Part, shape: &Shape) -> usize {
-        let own = if part == Part::Attention { 0 } else { self.table_len(shape).saturating_mul(shape.d_model) };
+        let own =
+            if part == Part::Attention { 0 } else { self.table_len(shape).saturating_mul(shape.d_model) };
         self.over.parameter_count(part, shape).saturating_add(own)
     }
 

@@ -93,7 +93,8 @@ impl Cope {
         let before = tk.saturating_sub(tq);
         let gates = candle_nn::ops::sigmoid(&(q.matmul(&k.t()?)? * scale)?)?;
         let table = |rows, value: &dyn Fn(usize, usize) -> bool| -> Result<Tensor> {
-            let values: Vec<u8> = (0..rows).flat_map(|r| (0..tk).map(move |c| u8::from(value(r, c)))).collect();
+            let values: Vec<u8> =
+                (0..rows).flat_map(|r| (0..tk).map(move |c| u8::from(value(r, c)))).collect();
             Ok(Tensor::from_vec(values, (rows, tk), q.device())?.to_dtype(q.dtype())?)
         };
         let seen = table(tq, &|i, t| t <= i + before)?; // (Tq, Tk)

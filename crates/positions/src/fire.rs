@@ -155,7 +155,13 @@ impl Fire {
     }
 
     /// The distances of all pairs and the later of both positions, each (rows, Tq, Tk).
-    fn pairs(&self, queries: &Places, keys: &Places, dtype: DType, device: &Device) -> Result<(Signed, Tensor)> {
+    fn pairs(
+        &self,
+        queries: &Places,
+        keys: &Places,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<(Signed, Tensor)> {
         let pairs = Pairs::new(queries, keys)?;
         let shape = [pairs.rows, pairs.queries, pairs.keys];
         let mut far = Vec::with_capacity(pairs.distances.len());

@@ -133,14 +133,16 @@ mod tests {
     #[test]
     fn the_fused_kernel_averages_the_windows_tokens_and_no_others() {
         let t = 40; // several of the kernel's blocks, most of them hidden altogether
-        let (q, k, v) = (numbers((1, t, HEADS, 2), 1), numbers((1, t, HEADS, 2), 2), numbers((1, t, HEADS, 2), 3));
+        let (q, k, v) =
+            (numbers((1, t, HEADS, 2), 1), numbers((1, t, HEADS, 2), 2), numbers((1, t, HEADS, 2), 3));
         let at = |x: &Tensor, t: usize, h: usize| -> Vec<f64> {
             x.get(0).unwrap().get(t).unwrap().get(h).unwrap().to_vec1().unwrap()
         };
         for causal in [true, false] {
             let places = Places::range(0, t);
             let position = built(Some(vec![1, 3]), causal);
-            let Bias::Distance(bias) = position.bias(&places, &places, DType::F64, &Device::Cpu).unwrap() else {
+            let Bias::Distance(bias) = position.bias(&places, &places, DType::F64, &Device::Cpu).unwrap()
+            else {
                 panic!("a run of positions has a bias per distance")
             };
             let spec = AttentionSpec { scale: 1.0, causal, window: None, softcap: None };
@@ -178,12 +180,9 @@ mod tests {
         let shape = Shape { d_model: 12, n_heads: 12, head_dim: 1, max_len: 8, causal: true };
         assert_eq!(Config::default().windows(&shape), [1, 2, 3, 4, 5, 6, 7, 8]);
         let one_head = Shape { n_heads: 1, ..shape };
-        for (windows, shape) in [
-            (Some(vec![]), shape),
-            (Some(vec![1, 0]), shape),
-            (Some(vec![1, 2]), one_head),
-            (None, one_head),
-        ] {
+        for (windows, shape) in
+            [(Some(vec![]), shape), (Some(vec![1, 0]), shape), (Some(vec![1, 2]), one_head), (None, one_head)]
+        {
             assert_eq!(Config { windows }.validate(&shape).unwrap_err().field, "windows");
         }
     }

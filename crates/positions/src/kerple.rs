@@ -88,7 +88,8 @@ impl Kerple {
     /// (H, n) for n distances.
     fn values(&self, distances: &[i64], dtype: DType, device: &Device) -> Result<Tensor> {
         let table = |f: fn(f64) -> f64| -> Result<Tensor> {
-            let values: Vec<f64> = distances.iter().map(|distance| f(distance.unsigned_abs() as f64)).collect();
+            let values: Vec<f64> =
+                distances.iter().map(|distance| f(distance.unsigned_abs() as f64)).collect();
             let shape = (1, distances.len());
             Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(self.r1.dtype())?.to_device(device)?)
         };

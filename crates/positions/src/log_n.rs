@@ -89,11 +89,7 @@ impl Position for LogN {
         Ok(q.broadcast_mul(&factors.reshape((1, queries.len(), 1, 1))?)?)
     }
 
-    fn content_bias(
-        &self,
-        of: &Content<'_>,
-        (queries, keys): (&Places, &Places),
-    ) -> Result<Option<Tensor>> {
+    fn content_bias(&self, of: &Content<'_>, (queries, keys): (&Places, &Places)) -> Result<Option<Tensor>> {
         let Some(bias) = self.over.content_bias(of, (queries, keys))? else { return Ok(None) };
         let factors = self.factors(queries, keys, bias.dtype(), bias.device())?;
         Ok(Some(bias.broadcast_mul(&factors.reshape((1, 1, queries.len(), 1))?)?))

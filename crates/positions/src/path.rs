@@ -192,7 +192,8 @@ fn inverse(n: &Tensor) -> Result<Tensor> {
     let mut side = 1;
     while side < size {
         let pairs = size / (2 * side);
-        let place = |(pair, r, c): (usize, usize, usize)| ((2 * pair + 1) * side + r) * size + 2 * pair * side + c;
+        let place =
+            |(pair, r, c): (usize, usize, usize)| ((2 * pair + 1) * side + r) * size + 2 * pair * side + c;
         let blocks = (0..pairs).flat_map(|p| (0..side).flat_map(move |r| (0..side).map(move |c| (p, r, c))));
         let places: Vec<u32> = blocks.map(|block| place(block) as u32).collect();
         let places = Tensor::from_vec(places, pairs * side * side, n.device())?;
@@ -269,7 +270,9 @@ mod tests {
         let parameter = |name| values(parameters, name);
         let (down, up) = (parameter("w.down.weight"), parameter("w.up.weight"));
         let (strength, strength_bias) = (parameter("beta.weight"), parameter("beta.bias"));
-        let x = |s: usize, e: usize| -> f64 { x.get(b).unwrap().get(s).unwrap().get(e).unwrap().to_scalar().unwrap() };
+        let x = |s: usize, e: usize| -> f64 {
+            x.get(b).unwrap().get(s).unwrap().get(e).unwrap().to_scalar().unwrap()
+        };
         let row = |s: usize, c: usize| -> f64 {
             let narrow = |i: usize| -> f64 { (0..d).map(|e| down[i * d + e] * x(s, e)).sum() };
             (0..r).map(|i| up[(head * k + c) * r + i] * narrow(i)).sum()

@@ -169,6 +169,9 @@ mod tests {
             config.parameter_count(&SHAPE) / 4
         };
         assert_eq!([table(None), table(Some(4)), table(Some(30))], [8, 8, 30]);
-        assert_eq!(Config { target: Some(0), ..Config::default() }.validate(&SHAPE).unwrap_err().field, "target");
+        assert_eq!(
+            Config { target: Some(0), ..Config::default() }.validate(&SHAPE).unwrap_err().field,
+            "target"
+        );
     }
 }

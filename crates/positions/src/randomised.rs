@@ -156,8 +156,11 @@ mod tests {
         let mut counts = [[0; 5]; 5];
         for draw in 0..4000 {
             let training = draw % 2 == 0;
-            let places =
-                if training { position.training_places(&of, &mut rng) } else { position.places(&of, &mut rng) };
+            let places = if training {
+                position.training_places(&of, &mut rng)
+            } else {
+                position.places(&of, &mut rng)
+            };
             assert_eq!((places.n_rows(), places.len()), (1, 2));
             counts[places.ids()[0] as usize][places.ids()[1] as usize] += 1;
         }
@@ -179,10 +182,8 @@ mod tests {
 
     #[test]
     fn the_other_encoding_is_built_for_all_positions() {
-        let config = Config {
-            length: 40,
-            over: Box::new(PositionConfig::Learned(learned::Config::default())),
-        };
+        let config =
+            Config { length: 40, over: Box::new(PositionConfig::Learned(learned::Config::default())) };
         config.validate(&SHAPE).unwrap();
         assert_eq!(config.parameter_count(&SHAPE), 40 * 4);
         assert_eq!(config.label(), "randomised (40) learned");

@@ -290,7 +290,8 @@ mod tests {
     fn the_slowest_pairs_stand_still_when_a_share_is_kept() {
         let x = numbers((1, 2, 2, 8));
         let all = built(&Config::default()).rotate(&x, &Places::range(3, 2)).unwrap();
-        let some = built(&Config { keep: 0.5, ..Config::default() }).rotate(&x, &Places::range(3, 2)).unwrap();
+        let some =
+            built(&Config { keep: 0.5, ..Config::default() }).rotate(&x, &Places::range(3, 2)).unwrap();
         // Pairs are (j, j + 4): 0 and 1 turn as they did, 2 and 3 stay.
         for (dimension, turns) in (0..8).map(|dimension| (dimension, dimension % 4 < 2)) {
             let expected = if turns { &all } else { &x };

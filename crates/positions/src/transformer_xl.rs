@@ -88,9 +88,9 @@ impl Encoding for Config {
 }
 
 struct TransformerXl {
-    u: Tensor,      // (H, K)
-    v: Tensor,      // (H, K)
-    weight: Tensor, // (H·K, D)
+    u: Tensor,       // (H, K)
+    v: Tensor,       // (H, K)
+    weight: Tensor,  // (H·K, D)
     rates: Vec<f64>, // D/2
     causal: bool,
     last: Memo<(Places, Places), (Tensor, Tensor)>,
@@ -98,7 +98,13 @@ struct TransformerXl {
 
 impl TransformerXl {
     /// The sinusoids of the distances there are, (N, D), and which of them each pair has, (rows, 1, Tq, Tk).
-    fn sinusoids(&self, queries: &Places, keys: &Places, dtype: DType, device: &Device) -> Result<(Tensor, Tensor)> {
+    fn sinusoids(
+        &self,
+        queries: &Places,
+        keys: &Places,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<(Tensor, Tensor)> {
         // Hidden keys need no distance of their own.
         let kind = |distance: i64| if self.causal { distance.max(0) } else { distance };
         let (distances, index) = Pairs::new(queries, keys)?.distinct(kind, device)?;

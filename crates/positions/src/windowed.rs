@@ -157,11 +157,15 @@ mod tests {
         assert_eq!(found.first, -3);
         let expected = [HIDDEN, HIDDEN, 0.0, 0.0, 0.0, HIDDEN, HIDDEN];
         assert_eq!(found.values.to_vec2::<f64>().unwrap(), [expected, expected]);
-        let Bias::Distance(found) = bias(&*built(none(), 0, true), &Places::range(5, 1), &Places::range(3, 3))
+        let Bias::Distance(found) =
+            bias(&*built(none(), 0, true), &Places::range(5, 1), &Places::range(3, 3))
         else {
             panic!()
         };
-        assert_eq!((found.first, found.values.to_vec2::<f64>().unwrap()[0].clone()), (0, vec![0.0, HIDDEN, HIDDEN]));
+        assert_eq!(
+            (found.first, found.values.to_vec2::<f64>().unwrap()[0].clone()),
+            (0, vec![0.0, HIDDEN, HIDDEN])
+        );
     }
 
     #[test]
