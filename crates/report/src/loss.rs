@@ -3,8 +3,9 @@
 use comfy_table::{Attribute, Cell as Field};
 
 use crate::counts::Finding;
+use crate::estimate::Estimate;
 use crate::record::lengths;
-use crate::summary::{BinSummary, Cell, Estimate, Summary};
+use crate::summary::{BinSummary, Cell, Summary};
 use crate::table::{TableStyle, clean, ending, length_titles, plain, ranges, seeds, titled};
 use crate::verdict::{join, title};
 

@@ -3,10 +3,11 @@
 use serde::Serialize;
 
 use crate::counts::Finding;
+use crate::estimate::Estimate;
 use crate::record::Metric;
 use crate::significance::{ALPHA, Difference, holm, least_p, runs_needed};
 use crate::statistics::wilson;
-use crate::summary::{Cell, Estimate, RunScore, Summary};
+use crate::summary::{Cell, RunScore, Summary};
 use crate::table::ranges;
 
 /// Every task's ranking, and what they come to together.

@@ -5,8 +5,9 @@ use comfy_table::{
 };
 
 use crate::counts::{Counts, Finding};
+use crate::estimate::Estimate;
 use crate::record::{Metric, range};
-use crate::summary::{Cell, Estimate, Summary};
+use crate::summary::{Cell, Summary};
 use crate::verdict::whole;
 
 /// How the table may look.

@@ -96,11 +96,9 @@ fn ranked(ranking: &TaskRanking, width: usize) -> String {
         })
         .collect();
     if !apart.is_empty() {
-        let line = format!(
-            "told apart: {} (permutation test, corrected for {} pairs)",
-            apart.join(", "),
-            ranking.pairs.len()
-        );
+        let tests = ranking.pairs.iter().filter(|pair| pair.p.is_some()).count();
+        let corrected = if tests > 1 { format!(", corrected for {tests} pairs") } else { String::new() };
+        let line = format!("told apart: {} (permutation test{corrected})", apart.join(", "));
         out.push_str(&wrapped(&line, width));
     }
     out

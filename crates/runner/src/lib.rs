@@ -5,7 +5,8 @@
 //! execute  runs of a grid, several at a time
 //! train    one run: steps, checkpoints, maps, evaluation; resumes where it was broken off
 //! step     loss and gradient of one batch over micro-batches: the same bytes on any number of threads
-//! evaluate accuracy by length against computed chance, and the outcome
+//! draw     what a step trains on: lengths, mixtures, curricula; true labels or shuffled ones
+//! evaluate accuracy by length against computed chance, on shuffled inputs, on strings not trained on; the outcome
 //! ```
 //! Nothing here prints: what happens is told to a [`Progress`].
 

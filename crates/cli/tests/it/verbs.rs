@@ -198,7 +198,7 @@ fn compare_holds_results_against_the_targets_that_the_experiment_names_or_the_co
     {
         assert!(shown.contains(part), "{part} is not in {shown}");
     }
-    lab.write("other.toml", &TARGETS.replace("below = 90.0", "above = 99.0"));
+    lab.write("other.toml", TARGETS.replace("below = 90.0", "above = 99.0"));
     let other = ["compare", "runs/tiny", "--targets", "other.toml"];
     let shown = lab.succeeds(&other).stdout;
     assert!(shown.contains("not reproduced: twelve steps"), "{shown}");

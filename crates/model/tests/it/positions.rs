@@ -121,6 +121,8 @@ fn an_encoding_of_every_block_has_its_parameters_there_and_the_embeddings_part_i
     assert_eq!(names(position("shaw")), ["blocks.0.position.weight", "blocks.1.position.weight"]);
     assert_eq!(names(position("t5")), ["position.weight"]);
     let over_shaw = over("abacus", "", r#"{"windowed":{"over":{"shaw":{}}}}"#);
-    let expected = ["blocks.0.position.over.weight", "blocks.1.position.over.weight", "position.weight"];
+    // A table in a table adds its name once more.
+    let expected =
+        ["blocks.0.position.over.over.weight", "blocks.1.position.over.over.weight", "position.weight"];
     assert_eq!(names(over_shaw), expected);
 }

@@ -1,8 +1,9 @@
 //! What a figure of a task's curves shows: values by length, and the scales they are drawn on.
 
+use crate::estimate::{Estimate, Scores};
 use crate::record::{Accuracy, Metric};
 use crate::statistics::mean;
-use crate::summary::{Cell, Estimate, Scores, Summary};
+use crate::summary::{Cell, Summary};
 
 use super::svg::Scale;
 

@@ -1,9 +1,10 @@
 //! The page's table: every number with its interval, its chance and what was published.
 
 use crate::counts::Finding;
+use crate::estimate::Estimate;
 use crate::loss;
 use crate::record::{Metric, range};
-use crate::summary::{BinSummary, Cell, Estimate, Summary};
+use crate::summary::{BinSummary, Cell, Summary};
 use crate::table::{ending, fit, seeds, signed};
 
 pub(super) struct TableRow {
