@@ -1,4 +1,4 @@
-//! `attnlab list`: the registries, as tables or JSON, and one kind of task with samples of it.
+//! `attnlab list`: the registries, as text or JSON, and one kind of task with samples of it.
 
 mod show;
 
@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
     if arguments.json {
         say::result(serde_json::to_string_pretty(&entries)?)?;
     } else {
-        say::result(table(&entries))?;
+        say::result(text(&entries))?;
     }
     Ok(End::Success)
 }
@@ -89,27 +89,49 @@ fn families() -> Vec<Value> {
     attnlab_pretrained::families::registry().iter().map(entry).collect()
 }
 
-/// One row an entry; the example, which is a table of its own, only in JSON.
-fn table(entries: &[Value]) -> Table {
+/// A row an entry if there is little to say of each, else a paragraph.
+fn text(entries: &[Value]) -> String {
+    let known = entries.first().and_then(Value::as_object).map_or(0, |entry| entry.len());
+    if known > 2 {
+        return entries.iter().map(paragraph).collect::<Vec<_>>().join("\n\n");
+    }
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    let keys = |entry: &Value| -> Vec<String> {
-        entry
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(key, _)| key.clone())
-            .filter(|key| key != "example")
-            .collect()
-    };
-    let Some(first) = entries.first() else { return table };
-    table.set_header(keys(first));
+    table.set_width(say::width());
+    table.set_header(entries.first().iter().flat_map(|entry| fields(entry)).map(|(key, _)| key));
     for entry in entries {
-        table.add_row(keys(entry).iter().map(|key| match &entry[key] {
+        table.add_row(fields(entry).map(|(_, text)| text));
+    }
+    table.trim_fmt()
+}
+
+/// The first two fields, name and title, in a line of their own; under it the others.
+fn paragraph(entry: &Value) -> String {
+    let mut fields = fields(entry);
+    let heading: Vec<String> = fields.by_ref().take(2).map(|(_, text)| text).collect();
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(say::width());
+    for (key, text) in fields {
+        table.add_row([key, &text]);
+    }
+    if let Some(keys) = table.column_mut(0) {
+        keys.set_padding((4, 1));
+    }
+    format!("{}\n{}", heading.join(": "), table.trim_fmt())
+}
+
+/// What is known of an entry, in words; the lines of an example as the inline table that they are the same as.
+fn fields(entry: &Value) -> impl Iterator<Item = (&str, String)> {
+    entry.as_object().into_iter().flatten().map(|(key, value)| {
+        let text = match value {
+            Value::String(lines) if key == "example" => {
+                format!("{{ {} }}", lines.lines().collect::<Vec<_>>().join(", "))
+            }
             Value::String(text) => text.clone(),
             Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
             other => other.to_string(),
-        }));
-    }
-    table
+        };
+        (key.as_str(), text)
+    })
 }

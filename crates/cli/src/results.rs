@@ -126,7 +126,6 @@ impl Report {
 /// As wide as the terminal, and with colours where they are wanted.
 fn style() -> TableStyle {
     let terminal = std::io::stdout().is_terminal();
-    let width = if terminal { comfy_table::Table::new().width() } else { None };
     let colour = terminal && std::env::var_os("NO_COLOR").is_none();
-    TableStyle { width: width.unwrap_or(120), colour }
+    TableStyle { width: say::width(), colour }
 }

@@ -3,7 +3,7 @@
 //! Unlike `println!`, neither panics when nobody listens any more, as after `attnlab … | head -1`.
 
 use std::fmt::Display;
-use std::io::{ErrorKind, Write, stderr, stdout};
+use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
 
 use anyhow::{Context, Result};
 
@@ -14,6 +14,12 @@ pub(crate) fn result(text: impl Display) -> Result<()> {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e).context("could not write to stdout"),
         _ => Ok(()),
     }
+}
+
+/// Columns of a text on stdout: the terminal's, or 120 where there is none.
+pub(crate) fn width() -> u16 {
+    let terminal = stdout().is_terminal().then(|| comfy_table::Table::new().width()).flatten();
+    terminal.unwrap_or(120)
 }
 
 /// `1 run`, `2 runs`.

@@ -13,8 +13,6 @@ use crate::{End, Usage, say};
 const SHOWN: usize = 3;
 /// The length of the sequences shown, and those that baselines are computed at, or the nearest that the kind admits.
 const LENGTHS: [usize; 2] = [6, 40];
-/// Columns of what is not printed to a terminal.
-const PAGE: u16 = 100;
 /// Sequences that baselines are fitted on and scored on.
 const SAMPLES: usize = 1000;
 
@@ -86,9 +84,7 @@ impl Shown {
         let class = serde_json::to_value(self.info.class)?;
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-        if !table.is_tty() {
-            table.set_width(PAGE);
-        }
+        table.set_width(say::width());
         for (key, text) in [
             ("kind", kind),
             ("title", title),
@@ -99,7 +95,7 @@ impl Shown {
         ] {
             table.add_row([key, text]);
         }
-        say::result(table)?;
+        say::result(table.trim_fmt())?;
         say::result(format_args!("\n[task]\n{}", example.trim_end()))?;
         for task in &self.tasks {
             say::result(format_args!("\n{}: {}\n", task.setting, task.label))?;

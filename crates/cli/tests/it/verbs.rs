@@ -231,6 +231,8 @@ fn every_registry_is_listed_as_a_table_and_as_json() {
         ("families", "title", "GPT-2"),
     ] {
         let table = lab.succeeds(&["list", registry]).stdout;
+        let longest = table.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(longest <= 120, "{registry}: a line of {longest} columns where there is no terminal");
         let entries = json(&lab.succeeds(&["list", registry, "--json"]).stdout);
         let names: Vec<&str> = entries.as_array().unwrap().iter().map(|e| e[key].as_str().unwrap()).collect();
         assert!(names.contains(&known), "{registry}: {names:?}");
@@ -257,8 +259,14 @@ fn a_task_is_shown_with_samples_and_baselines_under_each_of_its_protocols() {
     // Every kind is shown, those too whose example is without <bos>.
     for entry in json(&lab.succeeds(&["list", "tasks", "--json"]).stdout).as_array().unwrap() {
         let kind = entry["kind"].as_str().unwrap();
-        if kind != "text" {
-            lab.succeeds(&["list", "tasks", "--show", kind]);
+        if kind == "text" {
+            continue;
+        }
+        // Those too whose shortest string is longer than what is asked for.
+        let shown = json(&lab.succeeds(&["list", "tasks", "--show", kind, "--json"]).stdout);
+        for task in shown["tasks"].as_array().unwrap() {
+            assert_eq!(task["examples"].as_array().unwrap().len(), 3, "{kind}");
+            assert_eq!(task["baselines"].as_array().unwrap().len(), 2, "{kind}");
         }
     }
     let shown = json(&lab.succeeds(&["list", "tasks", "--show", "parity", "--json"]).stdout);

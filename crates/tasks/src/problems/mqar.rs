@@ -56,7 +56,8 @@ impl Kind for Config {
                    reported to fail.",
         source: "Arora et al. 2023 (arXiv 2312.04927); the placement as in HazyResearch/zoology, `multiquery_ar`. \
                  Published sizes (n, pairs): (64, 4), (128, 8), (256, 16)",
-        example: "kind = \"mqar\"\nprotocol = \"prefix\"\npairs = 4\nvocabulary = 8192\n",
+        example: "kind = \"mqar\"\nprotocol = \"prefix\"\npairs = 4\nvocabulary = 8192\n\
+                  power = 0.01\nfiller = \"random\"\n",
     };
 
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {

@@ -91,6 +91,27 @@ fn every_example_is_a_task_of_its_kind_and_survives_writing() {
 }
 
 #[test]
+fn every_example_sets_every_field() {
+    for info in registry() {
+        let own: toml::Table = info.example.parse().unwrap();
+        let written = toml::Table::try_from(example(info)).unwrap();
+        let missing = |key: &&String| !own.contains_key(*key);
+        let missing: Vec<&String> = written[info.kind].as_table().unwrap().keys().filter(missing).collect();
+        assert!(missing.is_empty(), "{}: the example leaves out {missing:?}", info.kind);
+    }
+}
+
+#[test]
+fn every_label_is_there_and_no_other_kinds() {
+    let mut labels = BTreeMap::new();
+    for (info, task) in every_task() {
+        assert!(!task.label().trim().is_empty(), "{} has no label", info.kind);
+        let first = *labels.entry(task.label()).or_insert(info.kind);
+        assert_eq!(first, info.kind, "both are called {}", task.label());
+    }
+}
+
+#[test]
 fn every_example_resolves_to_a_task_that_stays_as_it_is() {
     for info in registry() {
         let resolved = example(info).resolved_at(&root()).unwrap();
