@@ -41,7 +41,7 @@ registry! {
     bucket_sort => BucketSort,
     a_n_b_n => ANBN,
     a_n_b_n_c_n => ANBNCN,
-    shuffle_2 => Shuffle2,
+    shuffle => Shuffle,
     text => Text,
 }
 

@@ -91,7 +91,7 @@ fn variants_are_named_in_the_label() {
         ),
         ("a_n_b_n = {}", "a^n b^n", "prefix"),
         ("a_n_b_n_c_n = {}\nbos = false", "a^n b^n c^n", "prefix, no bos"),
-        ("shuffle_2 = {}", "shuffle-2", "prefix"),
+        ("shuffle = {}", "shuffle-2", "prefix"),
         ("aa_star = { period = 4 }", "(aaaa)*", "prefix"),
         ("abab_star = {}", "(abab)*", "prefix"),
         ("alternation = {}", "(01)*", "prefix"),

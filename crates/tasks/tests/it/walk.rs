@@ -82,6 +82,12 @@ fn every_example_is_a_task_of_its_kind_and_survives_writing() {
     for info in registry() {
         let config = example(info);
         assert_eq!(config.kind(), info.kind);
+        let tagged = serde_json::to_value(&config.problem).unwrap();
+        assert_eq!(
+            tagged.as_object().unwrap().keys().collect::<Vec<_>>(),
+            [info.kind],
+            "the variant in snake case"
+        );
         let written = toml::to_string(&config).unwrap();
         assert_eq!(toml::from_str::<TaskConfig>(&written).unwrap(), config, "{written}");
         let json = serde_json::to_string(&config).unwrap();

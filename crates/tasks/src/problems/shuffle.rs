@@ -13,14 +13,14 @@ use crate::registry::{Class, Info, Kind, Setting};
 use crate::sampling::places;
 use crate::{PrefixLabels, Problem, Protocol, Rng, Symbol, Task, TaskError};
 
-/// Options of `shuffle_2`: none.
+/// Options of `shuffle`: none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {}
 
 impl Kind for Config {
     const INFO: Info = Info {
-        kind: "shuffle_2",
+        kind: "shuffle",
         title: "Shuffle-2",
         class: Class::Counter,
         protocols: &[Protocol::Prefix],
@@ -29,7 +29,7 @@ impl Kind for Config {
                      next: both opening brackets, and each closing one whose kind is open.",
         expected: "Two counters, which should pass; unlike in Dyck-2 it does not matter which bracket is innermost.",
         source: "Bhattamishra et al. 2020 (arXiv 2009.11264), language and labels; the sampler is this project's",
-        example: "kind = \"shuffle_2\"\nprotocol = \"prefix\"\n",
+        example: "kind = \"shuffle\"\nprotocol = \"prefix\"\n",
     };
 
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {
