@@ -22,11 +22,15 @@ fn every_registered_kind_can_be_written_and_read() {
         let run = load(EXAMPLE, &[&format!("position={}", info.kind)]).unwrap().runs.remove(0);
         assert_eq!(RunConfig::from_toml(&run.to_toml().unwrap()).unwrap(), run);
     }
-    // A text needs a file.
+    // Every task has strings of some of these lengths. A text needs a file.
+    let lengths = ["train.lengths=[16,48]", "eval.bins=[[16,48]]"];
     for info in attnlab_tasks::registry().iter().filter(|info| info.kind != "text") {
         for protocol in info.protocols {
-            let task = format!("task={{kind='{}', protocol='{protocol}'}}", info.kind);
-            let run = load(EXAMPLE, &[&task]).unwrap().runs.remove(0);
+            let options = info.example.lines().filter(|line| !line.trim().is_empty());
+            let options = options.filter(|line| !line.starts_with("protocol") && !line.starts_with("bos"));
+            let options: Vec<&str> = options.collect();
+            let task = format!("task={{ {}, protocol = '{protocol}' }}", options.join(", "));
+            let run = load(EXAMPLE, &[&[task.as_str()][..], &lengths].concat()).unwrap().runs.remove(0);
             assert_eq!(RunConfig::from_toml(&run.to_toml().unwrap()).unwrap(), run);
         }
     }
