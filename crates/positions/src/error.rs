@@ -21,6 +21,14 @@ impl ConfigError {
         Self { above: String::new(), field, problem: problem.into() }
     }
 
+    /// Refuses more positions than a u32 can number.
+    pub(crate) fn unless_numbered(field: &'static str, positions: usize) -> std::result::Result<(), Self> {
+        match u32::try_from(positions) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Self::new(field, format!("{positions} is more than {} positions", u32::MAX))),
+        }
+    }
+
     /// The same error of an encoding that stands in the table `table` of another.
     pub(crate) fn below(self, table: &str) -> Self {
         Self { above: format!("{table}.{}", self.above), ..self }

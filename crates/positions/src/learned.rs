@@ -68,9 +68,7 @@ impl Encoding for Config {
                 ),
             ));
         }
-        if u32::try_from(table).is_err() {
-            return Err(ConfigError::new("max_len", format!("{table} is more than 4294967295 positions")));
-        }
+        ConfigError::unless_numbered("max_len", table)?;
         if !(self.init_std.is_finite() && self.init_std >= 0.0) {
             return Err(ConfigError::new(
                 "init_std",

@@ -74,9 +74,7 @@ impl Encoding for Config {
             );
             return Err(ConfigError::new("max_len", problem));
         }
-        if u32::try_from(most).is_err() {
-            return Err(ConfigError::new("max_len", format!("{most} is more than 4294967295 positions")));
-        }
+        ConfigError::unless_numbered("max_len", most)?;
         over::refuse_places(self)?;
         over::validate(self, shape)
     }

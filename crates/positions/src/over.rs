@@ -4,8 +4,7 @@ use crate::PositionConfig;
 use crate::error::ConfigError;
 use crate::registry::{Encoding, Shape};
 
-/// Refuses what `outer` cannot change: an encoding that is none for this model, one of its own kind, and one that says
-/// where tokens stand if `outer` does so too.
+/// Refuses what `outer` cannot change: an encoding that is none for this model, and one of its own kind.
 pub(crate) fn validate<E: Encoding>(outer: &E, shape: &Shape) -> Result<(), ConfigError> {
     let Some(over) = outer.over() else { return Ok(()) };
     let kind = E::INFO.kind;

@@ -73,10 +73,7 @@ impl Encoding for Config {
             );
             return Err(ConfigError::new("length", problem));
         }
-        if u32::try_from(self.length).is_err() {
-            let problem = format!("{} is more than 4294967295 positions", self.length);
-            return Err(ConfigError::new("length", problem));
-        }
+        ConfigError::unless_numbered("length", self.length)?;
         over::refuse_places(self)?;
         over::validate(self, shape)
     }

@@ -8,7 +8,7 @@ use rand::seq::index::sample;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::statistics::{BOOTSTRAP_SEED, Interval, LEVEL, RESAMPLES, bootstrap_mean, mean, quantile};
+use crate::statistics::{BOOTSTRAP_SEED, Interval, LEVEL, RESAMPLES, bootstrap_mean, mean, percentiles};
 
 /// Two columns are told apart where the corrected p is below this.
 pub const ALPHA: f64 = 0.05;
@@ -63,10 +63,7 @@ pub fn bootstrap_difference(a: &[f64], b: &[f64], paired: bool) -> Option<Interv
         let drawn = (0..of.len()).filter_map(|_| of.get(rng.random_range(0..of.len())));
         drawn.sum::<f64>() / of.len() as f64
     };
-    let mut means: Vec<f64> = (0..RESAMPLES).map(|_| resampled(a) - resampled(b)).collect();
-    means.sort_by(f64::total_cmp);
-    let tail = (1.0 - LEVEL) / 2.0;
-    Some(Interval { low: quantile(&means, tail)?, high: quantile(&means, 1.0 - tail)? })
+    percentiles((0..RESAMPLES).map(|_| resampled(a) - resampled(b)).collect(), LEVEL)
 }
 
 /// Two-sided permutation test of equal distributions: the share of all assignments of the runs to two sets of these sizes

@@ -53,16 +53,21 @@ pub fn bootstrap_mean(values: &[f64], level: f64, resamples: usize, seed: u64) -
         return None;
     }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut means: Vec<f64> = (0..resamples)
+    let means = (0..resamples)
         .map(|_| {
             let sum: f64 =
                 (0..values.len()).filter_map(|_| values.get(rng.random_range(0..values.len()))).sum();
             sum / values.len() as f64
         })
         .collect();
-    means.sort_by(f64::total_cmp);
+    percentiles(means, level)
+}
+
+/// The `(1 ± level)/2` quantiles of resampled statistics; `None` of none.
+pub(crate) fn percentiles(mut resampled: Vec<f64>, level: f64) -> Option<Interval> {
+    resampled.sort_by(f64::total_cmp);
     let tail = (1.0 - level.clamp(0.0, 1.0)) / 2.0;
-    Some(Interval { low: quantile(&means, tail)?, high: quantile(&means, 1.0 - tail)? })
+    Some(Interval { low: quantile(&resampled, tail)?, high: quantile(&resampled, 1.0 - tail)? })
 }
 
 /// [`bootstrap_mean`] with the report's level, resamples and seed.
@@ -71,7 +76,7 @@ pub fn interval_over_seeds(values: &[f64]) -> Option<Interval> {
 }
 
 /// Linear interpolation between order statistics (type 7 of Hyndman & Fan 1996); `sorted` ascending.
-pub(crate) fn quantile(sorted: &[f64], p: f64) -> Option<f64> {
+fn quantile(sorted: &[f64], p: f64) -> Option<f64> {
     let place = p.clamp(0.0, 1.0) * sorted.len().checked_sub(1)? as f64;
     let below = *sorted.get(place.floor() as usize)?;
     let above = *sorted.get(place.ceil() as usize)?;

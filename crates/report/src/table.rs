@@ -33,7 +33,7 @@ struct Detail {
 /// The first column may be broken over lines beyond this width.
 const WIDEST_NAME: usize = 20;
 
-pub(crate) const LINES: Lines = Lines::new()
+const LINES: Lines = Lines::new()
     .top_border(LineStyle::none().fill('─').junction('─'))
     .header_separator(LineStyle::none().fill('─').junction('─'))
     .bottom_border(LineStyle::none().fill('─').junction('─'));
@@ -137,6 +137,18 @@ pub(crate) fn length_titles(ranges: &[(usize, usize)]) -> impl Iterator<Item = F
     })
 }
 
+/// An empty table with lines over, under and below its header.
+pub(crate) fn lined(style: TableStyle) -> Table {
+    let mut table = Table::new();
+    table.load_style(LINES).set_content_arrangement(ContentArrangement::Dynamic).set_width(style.width);
+    if style.colour {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    table
+}
+
 /// A table below a line that says what its numbers are, and what they are averaged over besides seeds.
 pub(crate) fn titled(
     summary: &Summary,
@@ -146,13 +158,7 @@ pub(crate) fn titled(
     rows: Vec<Vec<Field>>,
     style: TableStyle,
 ) -> String {
-    let mut table = Table::new();
-    table.load_style(LINES).set_content_arrangement(ContentArrangement::Dynamic).set_width(style.width);
-    if style.colour {
-        table.enforce_styling();
-    } else {
-        table.force_no_tty();
-    }
+    let mut table = lined(style);
     table.set_header(header);
     table.add_rows(rows);
     for (index, column) in table.column_iter_mut().enumerate() {

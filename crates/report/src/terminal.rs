@@ -1,13 +1,11 @@
 //! The whole comparison for a terminal: controls, a block for each task, the verdict; and the targets.
 
-use comfy_table::{ContentArrangement, Table};
-
 use crate::controls::{Behaviour, Controls};
 use crate::loss;
 use crate::ranking::{Ranked, TaskRanking, p_value};
 use crate::record::lengths;
 use crate::summary::Summary;
-use crate::table::{LINES, TableStyle, block, plain, wrapped, wrapped_by};
+use crate::table::{TableStyle, block, lined, plain, wrapped, wrapped_by};
 use crate::targets::{Checked, CheckedTarget, Status};
 use crate::verdict::Verdict;
 
@@ -121,13 +119,7 @@ pub fn targets_table(checked: &Checked, style: TableStyle) -> String {
     let width = usize::from(style.width);
     let mut out = String::new();
     if !checked.numbers.is_empty() {
-        let mut table = Table::new();
-        table.load_style(LINES).set_content_arrangement(ContentArrangement::Dynamic).set_width(style.width);
-        if style.colour {
-            table.enforce_styling();
-        } else {
-            table.force_no_tty();
-        }
+        let mut table = lined(style);
         table.set_header(["task", "encoding", "published ± tolerance → ours, %", "runs", "status"]);
         for number in &checked.numbers {
             let status = plain(&number.status.to_string());

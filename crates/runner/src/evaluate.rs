@@ -90,13 +90,8 @@ impl Evaluator<'_> {
     /// In-distribution accuracy on sequences that are the same at every step of a run, and are not those of
     /// [`Evaluator::bins`]. Nothing else is looked at while a run goes on, so no choice can follow the bins beyond.
     pub(crate) fn validate(&self, config: &EvalConfig) -> Result<Accuracy> {
-        let mut tally = Tally::default();
         let lengths = lengths_of(self.task, config.bins[0], config.points);
-        let rows = config.samples.div_ceil(lengths.len().max(1));
-        for length in lengths {
-            self.score(length, rows, Labelling::True, "validation", |of_row, _| tally.merge(of_row))?;
-        }
-        Ok(accuracy(&tally))
+        self.accuracy(&lengths, config.samples, Labelling::True, "validation")
     }
 
     /// Scores by bin and by length.
@@ -163,7 +158,7 @@ impl Evaluator<'_> {
 
     /// `samples` strings, shared among the lengths.
     fn strings(&self, lengths: &[usize], samples: usize) -> Result<Bin> {
-        let rows = samples.div_ceil(lengths.len().max(1));
+        let rows = rows_each(samples, lengths);
         let mut bin = Bin { sequences: rows * lengths.len(), ..Bin::default() };
         for &length in lengths {
             let (mut tally, mut hashes) = (Tally::default(), HashSet::new());
@@ -184,12 +179,24 @@ impl Evaluator<'_> {
         if !self.task.has_answer() {
             return Ok(None);
         }
+        self.accuracy(lengths, samples, Labelling::Permuted, "permuted").map(Some)
+    }
+
+    /// Accuracy on `samples` strings, shared among the lengths.
+    fn accuracy(
+        &self,
+        lengths: &[usize],
+        samples: usize,
+        labelling: Labelling,
+        purpose: &str,
+    ) -> Result<Accuracy> {
         let mut tally = Tally::default();
-        let rows = samples.div_ceil(lengths.len().max(1));
         for &length in lengths {
-            self.score(length, rows, Labelling::Permuted, "permuted", |of_row, _| tally.merge(of_row))?;
+            self.score(length, rows_each(samples, lengths), labelling, purpose, |of_row, _| {
+                tally.merge(of_row)
+            })?;
         }
-        Ok(Some(accuracy(&tally)))
+        Ok(accuracy(&tally))
     }
 
     /// Shows what was right of each of `rows` sequences, and its tokens; the sum of the loss.
@@ -232,9 +239,7 @@ impl OfRow {
 
     /// As a sequence that ends here.
     fn tally(&self) -> Tally {
-        let sequences = u64::from(self.labels > 0);
-        let sequences_right = u64::from(self.labels > 0 && self.right == self.labels);
-        Tally { labels: self.labels, labels_right: self.right, sequences, sequences_right }
+        Tally::of_sequence(self.labels, self.right)
     }
 }
 
@@ -248,6 +253,11 @@ pub(crate) fn lengths_of(task: &dyn Task, [from, to]: Lengths, points: usize) ->
         return all.last().copied().into_iter().collect();
     }
     (0..points).map(|i| all[i * (all.len() - 1) / (points - 1)]).collect()
+}
+
+/// Strings of each length if `samples` are shared among them.
+fn rows_each(samples: usize, lengths: &[usize]) -> usize {
+    samples.div_ceil(lengths.len().max(1))
 }
 
 /// Shares of what was counted.

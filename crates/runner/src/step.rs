@@ -1,9 +1,9 @@
 //! One optimiser step over micro-batches.
 //!
-//! A batch, or each of several of different lengths, is cut into micro-batches small enough for their activations to stay in the cache. They are dealt to a
-//! fixed number of lanes; a lane runs its micro-batches in order and sums their gradients, and the lanes' sums are
-//! added in order. Threads take whole lanes. How the work is cut and summed depends on the configuration alone, so
-//! one thread and sixteen give the same bytes.
+//! A batch, or each of several of different lengths, is cut into micro-batches small enough for their activations to
+//! stay in the cache. They are dealt to a fixed number of lanes; a lane runs its micro-batches in order and sums their
+//! gradients, and the lanes' sums are added in order. Threads take whole lanes. How the work is cut and summed depends
+//! on the configuration alone, so one thread and sixteen give the same bytes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -25,6 +25,7 @@ mod problem;
 pub mod problems;
 mod protocol;
 mod registry;
+mod rewriting;
 mod sampling;
 mod tally;
 mod task;

@@ -22,18 +22,20 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// The tally of one sequence with so many labels, so many of them right. One without labels does not count.
+    pub fn of_sequence(labels: u64, labels_right: u64) -> Self {
+        let sequences = u64::from(labels > 0);
+        let sequences_right = u64::from(labels > 0 && labels_right == labels);
+        Tally { labels, labels_right, sequences, sequences_right }
+    }
+
     /// Counts one batch; see [`Batch::right`] for the form of `predictions`.
     pub fn add(&mut self, batch: &Batch, predictions: &[u32]) -> Result<(), TaskError> {
         let right = batch.right(predictions)?;
         for row in right.chunks(batch.len.max(1)) {
             let labels = row.iter().flatten().count() as u64;
             let labels_right = row.iter().flatten().filter(|r| **r).count() as u64;
-            self.labels += labels;
-            self.labels_right += labels_right;
-            if labels > 0 {
-                self.sequences += 1;
-                self.sequences_right += u64::from(labels == labels_right);
-            }
+            self.merge(&Tally::of_sequence(labels, labels_right));
         }
         Ok(())
     }

@@ -48,37 +48,45 @@ impl Kind for Config {
                 remedy: "a period is a number of whole ab".to_owned(),
             });
         }
-        Ok(setting.pose(AbabStar::new(self.period)))
+        Ok(setting.pose(alternating(self.period)))
     }
 }
 
 /// The problem.
-struct AbabStar {
-    period: u32,
+fn alternating(period: u32) -> Alternating {
+    let label = match period {
+        k @ ..=8 => format!("({})*", "ab".repeat(k as usize / 2)),
+        k => format!("((ab)^{})*", k / 2),
+    };
+    Alternating::new(label, ["a", "b"], period)
+}
+
+/// The string of each length in which two letters take turns, and whether its prefixes are of whole periods.
+pub(super) struct Alternating {
+    label: String,
+    letters: [&'static str; 2],
     automaton: Automaton,
 }
 
-impl AbabStar {
-    fn new(period: u32) -> Self {
+impl Alternating {
+    /// `period` is even.
+    pub(super) fn new(label: String, letters: [&'static str; 2], period: u32) -> Self {
         // The letters since the last period, None once one of them was wrong.
         let step = |place: &Option<u32>, symbol: Symbol| {
             let right = place.filter(|place| place % 2 == symbol);
             right.map(|place| (place + 1) % period)
         };
-        AbabStar { period, automaton: Automaton::new(2, Some(0), step, |place| *place == Some(0)) }
+        Alternating { label, letters, automaton: Automaton::new(2, Some(0), step, |place| *place == Some(0)) }
     }
 }
 
-impl Problem for AbabStar {
+impl Problem for Alternating {
     fn label(&self) -> String {
-        match self.period {
-            k @ ..=8 => format!("({})*", "ab".repeat(k as usize / 2)),
-            k => format!("((ab)^{})*", k / 2),
-        }
+        self.label.clone()
     }
 
     fn alphabet(&self) -> Vec<String> {
-        vec!["a".into(), "b".into()]
+        self.letters.map(str::to_owned).to_vec()
     }
 
     fn answers(&self) -> Vec<String> {
@@ -109,7 +117,7 @@ mod tests {
     fn a_prefix_is_in_if_it_is_a_number_of_whole_words() {
         for period in [4, 6] {
             let word: Vec<Symbol> = [0, 1].repeat(period as usize / 2);
-            prefixes_are(&AbabStar::new(period), 10, |x| {
+            prefixes_are(&alternating(period), 10, |x| {
                 let mut rest = x;
                 while let Some(shorter) = rest.strip_prefix(word.as_slice()) {
                     rest = shorter;
@@ -121,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_one_string_of_a_length_alternates_and_is_in_at_every_period() {
-        let problem = AbabStar::new(4);
+        let problem = alternating(4);
         let x = problem.sample(9, &mut Rng::seed_from_u64(0));
         assert_eq!(x, [0, 1, 0, 1, 0, 1, 0, 1, 0]);
         let labels = PrefixLabels::Classes(vec![0, 0, 0, 1, 0, 0, 0, 1, 0]);
@@ -130,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_label_is_the_language() {
-        assert_eq!(AbabStar::new(4).label(), "(abab)*");
-        assert_eq!(AbabStar::new(20).label(), "((ab)^10)*");
+        assert_eq!(alternating(4).label(), "(abab)*");
+        assert_eq!(alternating(20).label(), "((ab)^10)*");
     }
 }

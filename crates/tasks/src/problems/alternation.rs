@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::automaton::{Automaton, LanguageLabels};
+use super::abab_star::Alternating;
 use crate::registry::{Class, Info, Kind, Setting};
-use crate::sampling::binary;
-use crate::{PrefixLabels, Problem, Protocol, Rng, Symbol, Task, TaskError};
+use crate::{Protocol, Task, TaskError};
 
 /// Options of `alternation`: none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,47 +25,13 @@ impl Kind for Config {
     };
 
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {
-        Ok(setting.pose(Alternation::new()))
+        Ok(setting.pose(alternating()))
     }
 }
 
 /// The problem.
-struct Alternation {
-    automaton: Automaton,
-}
-
-impl Alternation {
-    fn new() -> Self {
-        // The symbol that has to come, None once another came.
-        let step = |expected: &Option<Symbol>, symbol| expected.filter(|e| *e == symbol).map(|e| 1 - e);
-        Alternation { automaton: Automaton::new(2, Some(0), step, |expected| *expected == Some(0)) }
-    }
-}
-
-impl Problem for Alternation {
-    fn label(&self) -> String {
-        "(01)*".into()
-    }
-
-    fn alphabet(&self) -> Vec<String> {
-        binary()
-    }
-
-    fn answers(&self) -> Vec<String> {
-        vec!["out".into(), "in".into()]
-    }
-
-    fn prefixes_alike(&self) -> bool {
-        true
-    }
-
-    fn sample(&self, length: usize, _rng: &mut Rng) -> Vec<Symbol> {
-        (0..length).map(|place| (place % 2) as Symbol).collect()
-    }
-
-    fn prefix_labels(&self, x: &[Symbol]) -> Option<PrefixLabels> {
-        Some(self.automaton.labels(x, LanguageLabels::Membership))
-    }
+fn alternating() -> Alternating {
+    Alternating::new("(01)*".to_owned(), ["0", "1"], 2)
 }
 
 #[cfg(test)]
@@ -75,16 +40,17 @@ mod tests {
 
     use super::*;
     use crate::problems::exhaustive::prefixes_are;
+    use crate::{PrefixLabels, Problem, Rng, Symbol};
 
     #[test]
     fn a_prefix_is_in_if_it_is_a_number_of_01() {
         let slow = |x: &[Symbol]| Symbol::from(x.chunks(2).all(|pair| pair == [0, 1]));
-        prefixes_are(&Alternation::new(), 10, slow);
+        prefixes_are(&alternating(), 10, slow);
     }
 
     #[test]
     fn the_one_string_of_a_length_is_in_wherever_it_ends_in_1() {
-        let problem = Alternation::new();
+        let problem = alternating();
         let x = problem.sample(5, &mut Rng::seed_from_u64(0));
         assert_eq!(x, [0, 1, 0, 1, 0]);
         assert_eq!(problem.prefix_labels(&x), Some(PrefixLabels::Classes(x)));

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::in_range;
 use crate::registry::{Class, Info, Kind, Setting};
-use crate::sampling::{numerals, symbols};
-use crate::{Problem, Protocol, Rng, Symbol, Task, TaskError};
+use crate::rewriting::{Rewriting, in_order, named};
+use crate::{Protocol, Task, TaskError};
 
 /// Options of `bucket_sort`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,44 +38,14 @@ impl Kind for Config {
 
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {
         in_range("bucket_sort", "symbols", self.symbols, 2..=10_000)?;
-        Ok(setting.pose(BucketSort { symbols: self.symbols }))
+        Ok(setting.pose(rewriting(self.symbols)))
     }
 }
 
 /// The problem.
-struct BucketSort {
-    symbols: u32,
-}
-
-impl Problem for BucketSort {
-    fn label(&self) -> String {
-        match self.symbols {
-            5 => "bucket sort".into(),
-            k => format!("bucket sort ({k} symbols)"),
-        }
-    }
-
-    fn alphabet(&self) -> Vec<String> {
-        numerals(self.symbols)
-    }
-
-    fn answers(&self) -> Vec<String> {
-        numerals(self.symbols)
-    }
-
-    fn answer_len(&self, length: usize) -> usize {
-        length
-    }
-
-    fn sample(&self, length: usize, rng: &mut Rng) -> Vec<Symbol> {
-        symbols(length, self.symbols, rng)
-    }
-
-    fn answer(&self, x: &[Symbol]) -> Option<Vec<Symbol>> {
-        let mut y = x.to_vec();
-        y.sort_unstable();
-        Some(y)
-    }
+fn rewriting(symbols: u32) -> Rewriting {
+    let label = named("bucket sort", symbols, 5);
+    Rewriting { kind: "bucket_sort", label, symbols, distinct: false, times: 1, rewrite: in_order }
 }
 
 #[cfg(test)]
@@ -85,12 +55,12 @@ mod tests {
 
     use super::*;
     use crate::problems::exhaustive::strings;
-    use crate::{ProblemConfig, TaskConfig, baselines};
+    use crate::{Problem, ProblemConfig, Rng, Symbol, TaskConfig, baselines};
 
     #[test]
     fn every_short_string_comes_out_as_its_counts_in_order() {
         for (count, max) in [(5, 5), (2, 9)] {
-            let problem = BucketSort { symbols: count };
+            let problem = rewriting(count);
             for x in (1..=max).flat_map(|length| strings(count, length)) {
                 let copies = |symbol: Symbol| x.iter().filter(move |other| **other == symbol);
                 let expected: Vec<Symbol> = (0..count).flat_map(copies).copied().collect();

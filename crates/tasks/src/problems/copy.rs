@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::in_range;
 use crate::registry::{Class, Info, Kind, Setting};
-use crate::sampling::{distinct, numerals, symbols};
-use crate::{Problem, Protocol, Rng, Symbol, Task, TaskError};
+use crate::rewriting::Rewriting;
+use crate::{Protocol, Symbol, Task, TaskError};
 
 /// Options of `copy`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,56 +35,19 @@ impl Kind for Config {
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {
         let symbols = self.symbols.unwrap_or(if self.distinct { 150 } else { 2 });
         in_range("copy", "symbols", symbols, 2..=10_000)?;
-        Ok(setting.pose(Copy { distinct: self.distinct, symbols }))
+        Ok(setting.pose(rewriting(self.distinct, symbols)))
     }
 }
 
 /// The problem.
-struct Copy {
-    distinct: bool,
-    symbols: u32,
-}
-
-impl Problem for Copy {
-    fn label(&self) -> String {
-        match (self.distinct, self.symbols) {
-            (true, 150) => "copy (unique)".into(),
-            (true, k) => format!("copy (unique, {k} symbols)"),
-            (false, 2) => "copy (repeat)".into(),
-            (false, k) => format!("copy (repeat, {k} symbols)"),
-        }
-    }
-
-    fn alphabet(&self) -> Vec<String> {
-        numerals(self.symbols)
-    }
-
-    fn answers(&self) -> Vec<String> {
-        numerals(self.symbols)
-    }
-
-    fn max_length(&self) -> Option<usize> {
-        self.distinct.then_some(self.symbols as usize)
-    }
-
-    fn lengths(&self) -> String {
-        match self.max_length() {
-            Some(max) => format!("1 to {max}, the number of distinct symbols (`task.copy.symbols`)"),
-            None => "at least 1".to_owned(),
-        }
-    }
-
-    fn answer_len(&self, length: usize) -> usize {
-        length
-    }
-
-    fn sample(&self, length: usize, rng: &mut Rng) -> Vec<Symbol> {
-        if self.distinct { distinct(length, self.symbols, rng) } else { symbols(length, self.symbols, rng) }
-    }
-
-    fn answer(&self, x: &[Symbol]) -> Option<Vec<Symbol>> {
-        Some(x.to_vec())
-    }
+fn rewriting(distinct: bool, symbols: u32) -> Rewriting {
+    let label = match (distinct, symbols) {
+        (true, 150) => "copy (unique)".into(),
+        (true, k) => format!("copy (unique, {k} symbols)"),
+        (false, 2) => "copy (repeat)".into(),
+        (false, k) => format!("copy (repeat, {k} symbols)"),
+    };
+    Rewriting { kind: "copy", label, symbols, distinct, times: 1, rewrite: <[Symbol]>::to_vec }
 }
 
 #[cfg(test)]
@@ -96,11 +59,12 @@ mod tests {
 
     use super::*;
     use crate::problems::exhaustive::strings;
+    use crate::{Problem, Rng};
 
     #[test]
     fn every_short_string_comes_out_as_it_went_in() {
         for distinct in [true, false] {
-            let problem = Copy { distinct, symbols: 3 };
+            let problem = rewriting(distinct, 3);
             for x in (1..=6).flat_map(|length| strings(3, length)) {
                 let y = problem.answer(&x).unwrap();
                 assert_eq!(y.len(), problem.answer_len(x.len()));
@@ -111,7 +75,7 @@ mod tests {
 
     #[test]
     fn distinct_strings_never_repeat_and_come_in_every_order() {
-        let problem = Copy { distinct: true, symbols: 4 };
+        let problem = rewriting(true, 4);
         let mut rng = Rng::seed_from_u64(5);
         let mut seen = BTreeMap::new();
         for _ in 0..12_000 {
@@ -127,9 +91,9 @@ mod tests {
 
     #[test]
     fn an_alphabet_too_small_for_the_length_is_not_admitted() {
-        let problem = Copy { distinct: true, symbols: 10 };
+        let problem = rewriting(true, 10);
         assert!(problem.admits(10) && !problem.admits(11));
         assert!(problem.lengths().contains("task.copy.symbols"));
-        assert!(Copy { distinct: false, symbols: 2 }.admits(1_000));
+        assert!(rewriting(false, 2).admits(1_000));
     }
 }

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::in_range;
 use crate::registry::{Class, Info, Kind, Setting};
-use crate::sampling::{numerals, symbols};
-use crate::{Problem, Protocol, Rng, Symbol, Task, TaskError};
+use crate::rewriting::{Rewriting, named};
+use crate::{Protocol, Task, TaskError};
 
 /// Options of `duplicate`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,54 +36,27 @@ impl Kind for Config {
 
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {
         in_range("duplicate", "symbols", self.symbols, 2..=10_000)?;
-        Ok(setting.pose(Duplicate { symbols: self.symbols }))
+        Ok(setting.pose(rewriting(self.symbols)))
     }
 }
 
 /// The problem.
-struct Duplicate {
-    symbols: u32,
-}
-
-impl Problem for Duplicate {
-    fn label(&self) -> String {
-        match self.symbols {
-            2 => "duplicate".into(),
-            k => format!("duplicate ({k} symbols)"),
-        }
-    }
-
-    fn alphabet(&self) -> Vec<String> {
-        numerals(self.symbols)
-    }
-
-    fn answers(&self) -> Vec<String> {
-        numerals(self.symbols)
-    }
-
-    fn answer_len(&self, length: usize) -> usize {
-        length.saturating_mul(2)
-    }
-
-    fn sample(&self, length: usize, rng: &mut Rng) -> Vec<Symbol> {
-        symbols(length, self.symbols, rng)
-    }
-
-    fn answer(&self, x: &[Symbol]) -> Option<Vec<Symbol>> {
-        Some(x.repeat(2))
-    }
+fn rewriting(symbols: u32) -> Rewriting {
+    let label = named("duplicate", symbols, 2);
+    Rewriting { kind: "duplicate", label, symbols, distinct: false, times: 2, rewrite: |x| x.repeat(2) }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::Problem;
     use crate::problems::exhaustive::strings;
 
     #[test]
     fn every_short_string_comes_out_twice() {
         for (count, max) in [(2, 8), (3, 5)] {
-            let problem = Duplicate { symbols: count };
+            let problem = rewriting(count);
             for x in (1..=max).flat_map(|length| strings(count, length)) {
                 let y = problem.answer(&x).unwrap();
                 assert_eq!(y.len(), problem.answer_len(x.len()));

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::in_range;
 use crate::registry::{Class, Info, Kind, Setting};
-use crate::sampling::{numerals, symbols};
-use crate::{Problem, Protocol, Rng, Symbol, Task, TaskError};
+use crate::rewriting::{Rewriting, named};
+use crate::{Protocol, Symbol, Task, TaskError};
 
 /// Options of `odds_first`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,55 +37,33 @@ impl Kind for Config {
 
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {
         in_range("odds_first", "symbols", self.symbols, 2..=10_000)?;
-        Ok(setting.pose(OddsFirst { symbols: self.symbols }))
+        Ok(setting.pose(rewriting(self.symbols)))
     }
 }
 
 /// The problem.
-struct OddsFirst {
-    symbols: u32,
+fn rewriting(symbols: u32) -> Rewriting {
+    let label = named("odds first", symbols, 2);
+    Rewriting { kind: "odds_first", label, symbols, distinct: false, times: 1, rewrite: odds_first }
 }
 
-impl Problem for OddsFirst {
-    fn label(&self) -> String {
-        match self.symbols {
-            2 => "odds first".into(),
-            k => format!("odds first ({k} symbols)"),
-        }
-    }
-
-    fn alphabet(&self) -> Vec<String> {
-        numerals(self.symbols)
-    }
-
-    fn answers(&self) -> Vec<String> {
-        numerals(self.symbols)
-    }
-
-    fn answer_len(&self, length: usize) -> usize {
-        length
-    }
-
-    fn sample(&self, length: usize, rng: &mut Rng) -> Vec<Symbol> {
-        symbols(length, self.symbols, rng)
-    }
-
-    fn answer(&self, x: &[Symbol]) -> Option<Vec<Symbol>> {
-        let odd = x.iter().skip(1).step_by(2);
-        Some(odd.chain(x.iter().step_by(2)).copied().collect())
-    }
+/// The symbols at odd indices, counted from 0, then the others.
+fn odds_first(x: &[Symbol]) -> Vec<Symbol> {
+    let odd = x.iter().skip(1).step_by(2);
+    odd.chain(x.iter().step_by(2)).copied().collect()
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::Problem;
     use crate::problems::exhaustive::strings;
 
     #[test]
     fn every_short_string_is_dealt_into_its_odd_and_its_even_places() {
         for (count, max) in [(2, 9), (3, 5)] {
-            let problem = OddsFirst { symbols: count };
+            let problem = rewriting(count);
             for x in (1..=max).flat_map(|length| strings(count, length)) {
                 // Deals the symbols one by one onto two piles.
                 let (mut even, mut odd) = (vec![], vec![]);
@@ -101,7 +79,7 @@ mod tests {
 
     #[test]
     fn the_symbol_at_index_one_comes_first_as_in_the_published_code() {
-        let problem = OddsFirst { symbols: 5 };
+        let problem = rewriting(5);
         assert_eq!(problem.answer(&[0, 1, 2, 3, 4]).unwrap(), [1, 3, 0, 2, 4]);
     }
 }

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::in_range;
 use crate::registry::{Class, Info, Kind, Setting};
-use crate::sampling::{numerals, symbols};
-use crate::{Problem, Protocol, Rng, Symbol, Task, TaskError};
+use crate::rewriting::{Rewriting, named};
+use crate::{Protocol, Task, TaskError};
 
 /// Options of `reverse`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,41 +36,20 @@ impl Kind for Config {
 
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {
         in_range("reverse", "symbols", self.symbols, 2..=10_000)?;
-        Ok(setting.pose(Reverse { symbols: self.symbols }))
+        Ok(setting.pose(rewriting(self.symbols)))
     }
 }
 
 /// The problem.
-struct Reverse {
-    symbols: u32,
-}
-
-impl Problem for Reverse {
-    fn label(&self) -> String {
-        match self.symbols {
-            2 => "reverse".into(),
-            k => format!("reverse ({k} symbols)"),
-        }
-    }
-
-    fn alphabet(&self) -> Vec<String> {
-        numerals(self.symbols)
-    }
-
-    fn answers(&self) -> Vec<String> {
-        numerals(self.symbols)
-    }
-
-    fn answer_len(&self, length: usize) -> usize {
-        length
-    }
-
-    fn sample(&self, length: usize, rng: &mut Rng) -> Vec<Symbol> {
-        symbols(length, self.symbols, rng)
-    }
-
-    fn answer(&self, x: &[Symbol]) -> Option<Vec<Symbol>> {
-        Some(x.iter().rev().copied().collect())
+fn rewriting(symbols: u32) -> Rewriting {
+    let label = named("reverse", symbols, 2);
+    Rewriting {
+        kind: "reverse",
+        label,
+        symbols,
+        distinct: false,
+        times: 1,
+        rewrite: |x| x.iter().rev().copied().collect(),
     }
 }
 
@@ -78,12 +57,13 @@ impl Problem for Reverse {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::Problem;
     use crate::problems::exhaustive::strings;
 
     #[test]
     fn every_short_string_comes_out_backwards() {
         for (count, max) in [(2, 8), (3, 5)] {
-            let problem = Reverse { symbols: count };
+            let problem = rewriting(count);
             for x in (1..=max).flat_map(|length| strings(count, length)) {
                 let y = problem.answer(&x).unwrap();
                 assert_eq!(y.len(), problem.answer_len(x.len()));

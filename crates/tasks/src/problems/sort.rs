@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::in_range;
 use crate::registry::{Class, Info, Kind, Setting};
-use crate::sampling::{distinct, numerals};
-use crate::{Problem, Protocol, Rng, Symbol, Task, TaskError};
+use crate::rewriting::{Rewriting, in_order, named};
+use crate::{Protocol, Task, TaskError};
 
 /// Options of `sort`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,52 +37,14 @@ impl Kind for Config {
 
     fn build(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>, TaskError> {
         in_range("sort", "symbols", self.symbols, 2..=10_000)?;
-        Ok(setting.pose(Sort { symbols: self.symbols }))
+        Ok(setting.pose(rewriting(self.symbols)))
     }
 }
 
 /// The problem.
-struct Sort {
-    symbols: u32,
-}
-
-impl Problem for Sort {
-    fn label(&self) -> String {
-        match self.symbols {
-            150 => "sort".into(),
-            k => format!("sort ({k} symbols)"),
-        }
-    }
-
-    fn alphabet(&self) -> Vec<String> {
-        numerals(self.symbols)
-    }
-
-    fn answers(&self) -> Vec<String> {
-        numerals(self.symbols)
-    }
-
-    fn max_length(&self) -> Option<usize> {
-        Some(self.symbols as usize)
-    }
-
-    fn lengths(&self) -> String {
-        format!("1 to {}, the number of distinct symbols (`task.sort.symbols`)", self.symbols)
-    }
-
-    fn answer_len(&self, length: usize) -> usize {
-        length
-    }
-
-    fn sample(&self, length: usize, rng: &mut Rng) -> Vec<Symbol> {
-        distinct(length, self.symbols, rng)
-    }
-
-    fn answer(&self, x: &[Symbol]) -> Option<Vec<Symbol>> {
-        let mut y = x.to_vec();
-        y.sort_unstable();
-        Some(y)
-    }
+fn rewriting(symbols: u32) -> Rewriting {
+    let label = named("sort", symbols, 150);
+    Rewriting { kind: "sort", label, symbols, distinct: true, times: 1, rewrite: in_order }
 }
 
 #[cfg(test)]
@@ -94,10 +56,11 @@ mod tests {
 
     use super::*;
     use crate::problems::exhaustive::strings;
+    use crate::{Problem, Rng, Symbol};
 
     #[test]
     fn every_symbol_stands_behind_as_many_as_are_smaller() {
-        let problem = Sort { symbols: 5 };
+        let problem = rewriting(5);
         let distinct = |x: &Vec<Symbol>| x.iter().collect::<HashSet<_>>().len() == x.len();
         for x in (1..=5).flat_map(|length| strings(5, length)).filter(distinct) {
             let y = problem.answer(&x).unwrap();
@@ -110,7 +73,7 @@ mod tests {
 
     #[test]
     fn strings_are_distinct_up_to_the_whole_alphabet() {
-        let problem = Sort { symbols: 150 };
+        let problem = rewriting(150);
         let mut rng = Rng::seed_from_u64(1);
         for length in [1, 75, 76, 150] {
             let x = problem.sample(length, &mut rng);
