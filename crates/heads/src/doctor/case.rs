@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use attnlab_hooks::{HookSpec, NoHooks, Observer, Plan, Point, Scope, Site, Want};
+use attnlab_hooks::{HookSpec, NoHooks, Observer, Plan, Point, Scope, Select, Site, Want};
 use attnlab_model::Transformer;
 use attnlab_ops::{self as ops, WatchRows};
 use candle_core::{DType, Tensor};
@@ -25,8 +25,12 @@ pub type Head = (usize, usize);
 pub type Tell<'a> = &'a (dyn Fn(&str, usize, usize) + Sync);
 
 /// How much is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effort {
+    /// Only heads of these layers are examined; what a finding says of the whole model is then of them.
+    pub layers: Select,
+    /// Only these query heads of each.
+    pub heads: Select,
     /// Interventions on single heads, for each failure mode; those on all concerned together are always made.
     pub single_heads: usize,
     /// Interventions read no more than so many tokens of a text: some hold a map of each head.
@@ -35,7 +39,7 @@ pub struct Effort {
 
 impl Default for Effort {
     fn default() -> Self {
-        Self { single_heads: 4, tokens: 512 }
+        Self { layers: Select::All, heads: Select::All, single_heads: 4, tokens: 512 }
     }
 }
 
@@ -88,10 +92,31 @@ impl<'a> Case<'a> {
         self.texts.iter().map(Input::len).min().unwrap_or(0)
     }
 
-    /// Every head.
+    /// The mean loss in nats a target; none of a model or texts without targets.
+    pub fn loss(&self) -> Result<Option<Interval>> {
+        let mut losses = Vec::with_capacity(self.texts.len());
+        for text in self.texts {
+            let outcome = ops::without_gradients(|| {
+                let hidden = self.model.run(text.load(self.model)?.pass(), &mut NoHooks)?;
+                Ok::<_, super::DoctorError>(Outcome::new(self.model, text, &hidden)?.compare(&hidden)?.effect())
+            })?;
+            losses.push(outcome.loss_before);
+        }
+        Ok(Interval::of_some(losses))
+    }
+
+    /// The share that a head leaves to nothing, the largest of all heads; none without that option.
+    pub fn null_mass(&self) -> Option<f64> {
+        let of = |at| Some(self.of_head(at, |head| head.mean("null_mass"))?.mean);
+        self.heads().into_iter().filter_map(of).reduce(f64::max)
+    }
+
+    /// Every head that is examined.
     pub fn heads(&self) -> Vec<Head> {
         let a = &self.model.config().architecture;
-        (0..a.n_layers).flat_map(|layer| (0..a.n_heads).map(move |head| (layer, head))).collect()
+        let heads = self.effort.heads.indices(a.n_heads);
+        let layers = self.effort.layers.indices(a.n_layers).into_iter();
+        layers.flat_map(|layer| heads.iter().map(move |&head| (layer, head))).collect()
     }
 
     /// What each text says of a head.
@@ -105,9 +130,10 @@ impl<'a> Case<'a> {
 
     /// The mean over heads of a number, for each text.
     pub(super) fn over_heads(&self, number: impl Fn(&HeadResult) -> Option<f64>) -> Option<Interval> {
+        let heads = self.heads();
         let mean = |text: &Reading| {
-            let heads = text.survey.layers.iter().flat_map(|layer| &layer.heads);
-            let found: Vec<f64> = heads.filter_map(&number).collect();
+            let of = |&(layer, head): &Head| number(text.survey.head(layer, head)?);
+            let found: Vec<f64> = heads.iter().filter_map(of).collect();
             (!found.is_empty()).then(|| found.iter().sum::<f64>() / found.len() as f64)
         };
         Interval::of_some(self.readings.iter().map(mean))

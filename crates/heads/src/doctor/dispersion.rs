@@ -24,6 +24,7 @@ pub(super) const FAILURE: Failure = Failure {
     severity: "the share of the sharp heads that disperse",
     source: "Veličković et al. 2024 (arXiv 2410.01104); Chiang & Cholak 2022 (arXiv 2202.12172); the thresholds are this \
              project's",
+    higher_is_worse: false,
     examine,
 };
 

@@ -33,6 +33,7 @@ pub(super) const FAILURE: Failure = Failure {
             which a shift leaves alone",
     severity: "the share of all heads' rows that are dormant",
     source: "arXiv 2601.00919, in words; Guo et al. 2024 (arXiv 2410.13835); thresholds are this project's",
+    higher_is_worse: true,
     examine,
 };
 

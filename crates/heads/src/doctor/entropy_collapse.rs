@@ -21,6 +21,7 @@ pub(super) const FAILURE: Failure = Failure {
             attention, and the failure is present where more than half of the heads are",
     severity: "the share of heads concerned",
     source: "Zhai et al. 2023 (arXiv 2303.06296); the 0.5 nats are practice, the half is this project's",
+    higher_is_worse: false,
     examine,
 };
 

@@ -24,6 +24,7 @@ pub(super) const FAILURE: Failure = Failure {
             in most texts and its ratio to the median lies above 1000 by the interval",
     severity: "log₁₀ of the ratio over 5",
     source: "Sun et al. 2024 (arXiv 2402.17762): |h| > 100 and about 1000 times the median",
+    higher_is_worse: true,
     examine,
 };
 

@@ -61,6 +61,8 @@ pub struct Failure {
     pub severity: &'static str,
     /// Where measure and threshold are from.
     pub source: &'static str,
+    /// Whether a higher number is a worse one; else a lower one is.
+    pub higher_is_worse: bool,
     /// How it is examined.
     examine: fn(&Case<'_>) -> Result<Examined>,
 }
@@ -130,16 +132,11 @@ fn examine_one(case: &Case<'_>, failure: &Failure) -> Result<Finding> {
         false => (failure.examine)(case)?,
     };
     let texts = case.texts.len();
-    if texts < LEAST_TEXTS && found.verdict != Verdict::Absent && !texts.eq(&0) {
-        if found.verdict == Verdict::Present {
-            let why = format!(
-                "the numbers are beyond the threshold, but an interval over {texts} texts is none; give at least {LEAST_TEXTS}"
-            );
-            found.verdict = Verdict::CannotTell { why };
-        }
-    } else if texts < LEAST_TEXTS && texts > 0 {
+    if (1..LEAST_TEXTS).contains(&texts) && !matches!(found.verdict, Verdict::CannotTell { .. }) {
+        let beyond = if found.verdict == Verdict::Present { "beyond" } else { "not beyond" };
         let why = format!(
-            "the numbers are not beyond the threshold, but an interval over {texts} texts is none; give at least {LEAST_TEXTS}"
+            "the numbers are {beyond} the threshold, but {texts} texts give no interval to judge by; give at least \
+             {LEAST_TEXTS}"
         );
         found.verdict = Verdict::CannotTell { why };
     }

@@ -29,6 +29,7 @@ pub(super) const FAILURE: Failure = Failure {
     severity: "1 − the ratio of the two",
     source: "Vaswani et al. 2017; one causal layer without positions is blind by construction; the thresholds are this \
              project's",
+    higher_is_worse: false,
     examine,
 };
 

@@ -24,6 +24,7 @@ pub(super) const FAILURE: Failure = Failure {
             may be the task: present only if zeroing these heads does not raise the loss",
     severity: "the share of heads concerned",
     source: "arXiv 2601.00919, in words; the operational form and its thresholds are this project's",
+    higher_is_worse: true,
     examine,
 };
 

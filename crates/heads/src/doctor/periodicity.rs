@@ -20,6 +20,7 @@ pub(super) const FAILURE: Failure = Failure {
             gives: ln(m)/m of m frequencies, doubled",
     severity: "the share of heads concerned",
     source: "this project's; Fisher 1929 for the test of the largest peak",
+    higher_is_worse: true,
     examine,
 };
 

@@ -20,6 +20,7 @@ pub(super) const FAILURE: Failure = Failure {
             position; present where the interval lies below 0.1 and below the residual of what enters the first block",
     severity: "1 − the residual over that of what enters the first block",
     source: "Dong et al. 2021 (arXiv 2103.03404), eq. 1; the scaling and the threshold are this project's",
+    higher_is_worse: false,
     examine,
 };
 

@@ -17,6 +17,7 @@ pub(super) const FAILURE: Failure = Failure {
             and below random attention. It costs time, not quality",
     severity: "1 − the mean share",
     source: "Zhang et al. 2023 (H2O, arXiv 2306.14048): over 95 % sparse; per-head budgets of 6 to 10 % in practice",
+    higher_is_worse: false,
     examine,
 };
 

@@ -19,6 +19,7 @@ pub(super) const FAILURE: Failure = Failure {
             see; a head is concerned where the interval lies above 0.3 and above uniform and random attention",
     severity: "the share of heads concerned",
     source: "Gu et al. 2024 (arXiv 2410.10781): ε = 0.3; Xiao et al. 2023 (arXiv 2309.17453)",
+    higher_is_worse: true,
     examine,
 };
 
