@@ -92,13 +92,13 @@ pub(super) fn entry(finding: &Finding) -> Entry {
         severity: finding.severity.map_or(String::new(), |severity| format!("{grade} {severity:.2}")),
         heads: heads(&finding.heads),
         number: measure.map_or(String::new(), |measure| interval(&measure.estimate)),
-        baseline: measure
-            .map_or(String::new(), |m| baseline(m.uniform, m.random, (m.threshold != 0.0).then_some(m.threshold))),
+        baseline: measure.map_or(String::new(), |m| {
+            baseline(m.uniform, m.random, (m.threshold != 0.0).then_some(m.threshold))
+        }),
         causal: finding.causal.first().map_or(String::new(), effect),
         says,
-        about: definition.map_or(String::new(), |failure| {
-            format!("{}. Severity: {}", failure.about, failure.severity)
-        }),
+        about: definition
+            .map_or(String::new(), |failure| format!("{}. Severity: {}", failure.about, failure.severity)),
         source: definition.map_or(String::new(), |failure| failure.source.to_owned()),
         evidence: finding.heads.iter().map(evidence).collect(),
         interventions: finding.causal.iter().map(intervention).collect(),
@@ -121,7 +121,8 @@ pub(super) fn pictures(found: &Pictures) -> Drawn {
         curve("uniform attention", of_mass(&|point| Some(point.uniform))),
         curve("random attention", of_mass(&|point| point.random)),
     ];
-    let curves = |all: Vec<Curve>| all.into_iter().filter(|curve| !curve.points.is_empty()).collect::<Vec<_>>();
+    let curves =
+        |all: Vec<Curve>| all.into_iter().filter(|curve| !curve.points.is_empty()).collect::<Vec<_>>();
     Drawn {
         sinks: found.sinks.clone(),
         entropy: found.entropy.clone(),

@@ -12,8 +12,8 @@ use anyhow::{Context, Result};
 use attnlab_heads::doctor::{Case, Effort, Finding, Pictures, examine, failures};
 use attnlab_ops::{Threads, on_threads};
 use attnlab_report::doctor::{Checkup, Trial};
-use serde_json::Value;
 use attnlab_runner::write_file;
+use serde_json::Value;
 use serde_json::json;
 
 use crate::inspect::selection;
@@ -97,7 +97,9 @@ fn chosen(only: Option<&str>) -> Result<Vec<attnlab_heads::doctor::Failure>> {
     let known = || failures().iter().map(|failure| failure.name).collect::<Vec<_>>().join(", ");
     let find = |name: &str| {
         let found = failures().iter().find(|failure| failure.name == name).copied();
-        found.ok_or_else(|| Usage(format!("--only {name}: no such failure mode; there are {}", known())).into())
+        found.ok_or_else(|| {
+            Usage(format!("--only {name}: no such failure mode; there are {}", known())).into()
+        })
     };
     only.split(',').map(str::trim).map(find).collect()
 }
@@ -140,7 +142,12 @@ fn examination(
 }
 
 /// Prints, writes the page, and says how it ends.
-fn report(arguments: &Arguments, model: &Model, found: &Examination, trial: Option<(Trial, Value)>) -> Result<End> {
+fn report(
+    arguments: &Arguments,
+    model: &Model,
+    found: &Examination,
+    trial: Option<(Trial, Value)>,
+) -> Result<End> {
     let (trial, treatment) = trial.unzip();
     let checkup = Checkup {
         model: model.name.clone(),

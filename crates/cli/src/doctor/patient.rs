@@ -111,7 +111,9 @@ fn pieces(model: &Model, text: &str, (count, length): (usize, usize)) -> Result<
     let (before, after) = around.split_at(around.len().min(1));
     let own = length.saturating_sub(around.len());
     if own == 0 {
-        return Err(Usage(format!("--length {length}: there is no room for text beside special tokens")).into());
+        return Err(
+            Usage(format!("--length {length}: there is no room for text beside special tokens")).into()
+        );
     }
     let whole = (ids.len() / own).max(1);
     let count = count.min(whole);

@@ -51,7 +51,8 @@ fn paragraph(entry: &Entry) -> Option<String> {
 
 /// The whole.
 pub(super) fn checkup(checkup: &Checkup, width: u16) -> String {
-    let header = ["failure mode", "verdict", "severity", "heads", "number [95 %]", "held against", "intervention"];
+    let header =
+        ["failure mode", "verdict", "severity", "heads", "number [95 %]", "held against", "intervention"];
     let mut parts = vec![
         format!("{} ({})\n{}", checkup.model, checkup.note, checkup.texts),
         table(width, &header, checkup.entries.iter().map(row)),

@@ -227,7 +227,9 @@ pub(super) fn run(arguments: &super::Arguments, only: &[Failure], threads: usize
         let arm = Arm::new(&base, treatment, Some(remedy))?;
         if arm.configs().map(RunConfig::id).eq(baseline.configs().map(RunConfig::id)) {
             if named.is_some() {
-                return Err(Usage(format!("--remedies {}: this configuration has it already", remedy.name)).into());
+                return Err(
+                    Usage(format!("--remedies {}: this configuration has it already", remedy.name)).into()
+                );
             }
             continue;
         }
@@ -249,8 +251,10 @@ pub(super) fn run(arguments: &super::Arguments, only: &[Failure], threads: usize
     let outcomes = outcomes(&seen, &judged, only);
     let trial = trial(&base, treatment, &seen, &outcomes);
     let first = seen.swap_remove(0).examinations.swap_remove(0);
-    let folder = treatment.out.join(&base.name).join(baseline.configs().next().map(RunConfig::id).unwrap_or_default());
-    let model = Patient::of_run(base.name.clone(), Trained::open(&folder)?, 1, length(arguments, &folder)?)?.model;
+    let folder =
+        treatment.out.join(&base.name).join(baseline.configs().next().map(RunConfig::id).unwrap_or_default());
+    let model =
+        Patient::of_run(base.name.clone(), Trained::open(&folder)?, 1, length(arguments, &folder)?)?.model;
     super::report(arguments, &model, &first, Some((trial, serde_json::to_value(&outcomes)?)))
 }
 
@@ -363,11 +367,13 @@ fn outcome(before: &Seen, after: &Seen, failure: &Failure, all: &[Failure]) -> O
     let name = failure.name;
     let (numbers, treated) = (before.numbers(name)?, after.numbers(name)?);
     let symptom_change = change(&numbers, &treated);
-    let better = symptom_change.is_some_and(|[_, low, high]| if failure.higher_is_worse { high < 0.0 } else { low > 0.0 });
+    let better = symptom_change
+        .is_some_and(|[_, low, high]| if failure.higher_is_worse { high < 0.0 } else { low > 0.0 });
     let gone = !after.has(name);
     let mut moved_to = Vec::new();
     if better && gone {
-        let came = all.iter().filter(|other| other.name != name && after.has(other.name) && !before.has(other.name));
+        let came =
+            all.iter().filter(|other| other.name != name && after.has(other.name) && !before.has(other.name));
         moved_to.extend(came.map(|other| other.title.to_owned()));
         let null: Option<Vec<f64>> = after.examinations.iter().map(|seen| seen.null_mass).collect();
         let null = null.and_then(|null| Some(Numbers::of(&null)?.mean)).filter(|null| *null > MOVED);
@@ -404,7 +410,13 @@ fn outcome(before: &Seen, after: &Seen, failure: &Failure, all: &[Failure]) -> O
 fn trial(base: &Base, arguments: &Arguments, seen: &[Seen], outcomes: &[Outcome]) -> Trial {
     let change = |change: &Option<[f64; 3]>| {
         change.map_or("–".to_owned(), |[mean, low, high]| {
-            format!("{}{} [{}, {}]", if mean > 0.0 { "+" } else { "" }, number(mean), number(low), number(high))
+            format!(
+                "{}{} [{}, {}]",
+                if mean > 0.0 { "+" } else { "" },
+                number(mean),
+                number(low),
+                number(high)
+            )
         })
     };
     let of = |numbers: &Option<Numbers>| numbers.map_or("–".to_owned(), |numbers| numbers.text());
@@ -441,9 +453,12 @@ fn trial(base: &Base, arguments: &Arguments, seen: &[Seen], outcomes: &[Outcome]
              seeds; changes are paired by seed.",
             arguments.out.join(&base.name).display()
         ),
-        (true, 1) => format!("Nothing to treat: no failure mode with a remedy is present in most of {seeds}."),
+        (true, 1) => {
+            format!("Nothing to treat: no failure mode with a remedy is present in most of {seeds}.")
+        }
         (true, _) => "No remedy could be judged: the numbers are not defined in every seed.".to_owned(),
     };
-    let columns = ["remedy", "against", "seeds with it", "symptom", "change", "loss", "change of loss", "outcome"];
+    let columns =
+        ["remedy", "against", "seeds with it", "symptom", "change", "loss", "change of loss", "outcome"];
     Trial { setting, columns: columns.map(str::to_owned).into(), rows: outcomes.iter().map(row).collect() }
 }

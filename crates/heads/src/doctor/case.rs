@@ -68,12 +68,7 @@ pub(super) struct Reading {
 
 impl<'a> Case<'a> {
     /// Reads every text once, with every head and every block's output watched.
-    pub fn read(
-        model: &'a Transformer,
-        texts: &'a [Input],
-        effort: Effort,
-        tell: Tell<'a>,
-    ) -> Result<Self> {
+    pub fn read(model: &'a Transformer, texts: &'a [Input], effort: Effort, tell: Tell<'a>) -> Result<Self> {
         let mut readings = Vec::with_capacity(texts.len());
         for (at, text) in texts.iter().enumerate() {
             tell("reading", at, texts.len());
@@ -98,7 +93,9 @@ impl<'a> Case<'a> {
         for text in self.texts {
             let outcome = ops::without_gradients(|| {
                 let hidden = self.model.run(text.load(self.model)?.pass(), &mut NoHooks)?;
-                Ok::<_, super::DoctorError>(Outcome::new(self.model, text, &hidden)?.compare(&hidden)?.effect())
+                Ok::<_, super::DoctorError>(
+                    Outcome::new(self.model, text, &hidden)?.compare(&hidden)?.effect(),
+                )
             })?;
             losses.push(outcome.loss_before);
         }
@@ -140,11 +137,7 @@ impl<'a> Case<'a> {
     }
 
     /// What uniform attention scores in a layer's rows, mean over texts.
-    pub(super) fn uniform(
-        &self,
-        layer: usize,
-        number: impl Fn(&HeadResult) -> Option<f64>,
-    ) -> Option<f64> {
+    pub(super) fn uniform(&self, layer: usize, number: impl Fn(&HeadResult) -> Option<f64>) -> Option<f64> {
         let of = |text: &Reading| {
             let layer = text.survey.layers.iter().find(|found| found.layer == layer)?;
             number(&layer.uniform)
@@ -250,9 +243,17 @@ impl<'a> Case<'a> {
         }
         let number = |moved: &Option<(Option<f64>, f64)>| match moved {
             None => Some(0.0),
-            Some((loss, hidden)) => if in_loss { *loss } else { Some(*hidden) },
+            Some((loss, hidden)) => {
+                if in_loss {
+                    *loss
+                } else {
+                    Some(*hidden)
+                }
+            }
         };
-        let Some(effect) = Interval::of_some(moved.iter().map(number)).filter(|_| any) else { return Ok(None) };
+        let Some(effect) = Interval::of_some(moved.iter().map(number)).filter(|_| any) else {
+            return Ok(None);
+        };
         let unit = if in_loss { Unit::Loss } else { Unit::HiddenChange };
         let role = match unit {
             Unit::HiddenChange if effect.high < NOTHING => Role::Idle,

@@ -3,10 +3,10 @@
 use attnlab_hooks::{Change, HookSpec, Point, Site};
 
 use super::case::{Case, Head};
+use super::finding::Verdict;
 use super::finding::{HeadEvidence, Measured, Role, Unit};
 use super::rows::Rows;
 use super::{Examined, Failure, Result, by_layer, of_heads, sort};
-use super::finding::Verdict;
 
 /// Rows of an early head give their largest key more than this: it is sharp.
 const SHARP: f64 = 0.5;
@@ -52,7 +52,8 @@ fn examine(case: &Case<'_>) -> Result<Examined> {
     }
     let (early, late) = (case.of_rows(early)?, case.of_rows(late)?);
     let ratios = case.of_rows(|rows| Some(self::late(rows)? / self::early(rows)?))?;
-    let sharp: Vec<Head> = early.iter().filter(|(_, top)| top.is_above(&[SHARP])).map(|(at, _)| *at).collect();
+    let sharp: Vec<Head> =
+        early.iter().filter(|(_, top)| top.is_above(&[SHARP])).map(|(at, _)| *at).collect();
     let mut heads = Vec::new();
     for at in &sharp {
         let (Some(ratio), Some(late)) = (ratios.get(at), late.get(at)) else { continue };
@@ -60,7 +61,9 @@ fn examine(case: &Case<'_>) -> Result<Examined> {
             continue;
         }
         let range = case.of_head(*at, |head| head.mean("score_range")).map(|range| range.mean);
-        let n_50 = range.map_or(String::new(), |range| format!("; no key gets half past about {:.0} keys", 1.0 + range.exp()));
+        let n_50 = range.map_or(String::new(), |range| {
+            format!("; no key gets half past about {:.0} keys", 1.0 + range.exp())
+        });
         heads.push(HeadEvidence {
             layer: at.0,
             head: at.1,
@@ -77,8 +80,10 @@ fn examine(case: &Case<'_>) -> Result<Examined> {
     let mut found = Examined::by_heads(heads);
     found.severity = concerned as f64 / sharp.len().max(1) as f64;
     found.measure = super::Interval::of_some(case.rows()?.iter().map(|text| {
-        let ratios: Vec<f64> =
-            sharp.iter().filter_map(|at| Some(self::late(text.get(at)?)? / self::early(text.get(at)?)?)).collect();
+        let ratios: Vec<f64> = sharp
+            .iter()
+            .filter_map(|at| Some(self::late(text.get(at)?)? / self::early(text.get(at)?)?))
+            .collect();
         (!ratios.is_empty()).then(|| ratios.iter().sum::<f64>() / ratios.len() as f64)
     }))
     .map(|estimate| Measured {
@@ -118,9 +123,15 @@ fn examine(case: &Case<'_>) -> Result<Examined> {
         );
         found.benign = sharpened.role != Role::Harmful && sharpened.unit == Unit::Loss;
         found.says.push(match (sharpened.role, sharpened.unit) {
-            (Role::Harmful, _) => format!("Sharper scores there lower the loss by {by} nats: the spreading costs."),
-            (_, Unit::Loss) => format!("Sharper scores there move the loss by {by} nats: the spreading costs nothing here."),
-            _ => format!("There is no loss to judge by; sharper scores move the final states by {by} of their length."),
+            (Role::Harmful, _) => {
+                format!("Sharper scores there lower the loss by {by} nats: the spreading costs.")
+            }
+            (_, Unit::Loss) => {
+                format!("Sharper scores there move the loss by {by} nats: the spreading costs nothing here.")
+            }
+            _ => format!(
+                "There is no loss to judge by; sharper scores move the final states by {by} of their length."
+            ),
         });
         found.causal.push(sharpened);
     }

@@ -49,7 +49,10 @@ fn examine(case: &Case<'_>) -> Result<Examined> {
         let layers = medians(rows);
         let of = |(at, rows): (&Head, &Rows)| {
             let sinks = case.drained(text, *at);
-            (*at, dormant_rows(case, &rows.rows, !sinks.is_empty(), layers.get(&at.0).copied().unwrap_or(0.0)))
+            (
+                *at,
+                dormant_rows(case, &rows.rows, !sinks.is_empty(), layers.get(&at.0).copied().unwrap_or(0.0)),
+            )
         };
         dormant.push(rows.iter().map(of).collect());
     }
@@ -64,12 +67,21 @@ fn examine(case: &Case<'_>) -> Result<Examined> {
             let (layer, head) = at;
             let metric = "share of dormant rows";
             let note = String::new();
-            heads.push(HeadEvidence { layer, head, metric, estimate, uniform: Some(0.0), random: Some(0.0), note });
+            heads.push(HeadEvidence {
+                layer,
+                head,
+                metric,
+                estimate,
+                uniform: Some(0.0),
+                random: Some(0.0),
+                note,
+            });
         }
     }
     sort(&mut heads);
     let all = case.heads();
-    let share = |text: usize| all.iter().map(|at| count(text, at)).sum::<f64>() / length(text) / all.len() as f64;
+    let share =
+        |text: usize| all.iter().map(|at| count(text, at)).sum::<f64>() / length(text) / all.len() as f64;
     let shares: Vec<f64> = texts.map(share).collect();
     let measure = Interval::of(&shares).map(|estimate| Measured {
         what: "share of dormant rows, mean over heads and texts".into(),
@@ -103,19 +115,28 @@ fn examine(case: &Case<'_>) -> Result<Examined> {
         of_heads(concerned, case)
     ));
     if let Some(asleep) = &asleep {
-        let by = format!("{:+.3} ({:+.3} to {:+.3})", asleep.effect.mean, asleep.effect.low, asleep.effect.high);
+        let by =
+            format!("{:+.3} ({:+.3} to {:+.3})", asleep.effect.mean, asleep.effect.low, asleep.effect.high);
         match (asleep.role, asleep.unit) {
-            (Role::Idle, _) => found.says.push(format!("There they do nothing: zeroed on those rows they move the loss by {by} nats.")),
+            (Role::Idle, _) => found.says.push(format!(
+                "There they do nothing: zeroed on those rows they move the loss by {by} nats."
+            )),
             (Role::Used | Role::Harmful, _) => {
                 found.verdict = Verdict::Absent;
-                found.says.push(format!("But they are not idle there: zeroed on those rows they move the loss by {by} nats."));
+                found.says.push(format!(
+                    "But they are not idle there: zeroed on those rows they move the loss by {by} nats."
+                ));
             }
             (Role::Open, Unit::Loss) => {
-                let why = format!("whether the heads do anything on their dormant rows stays open: {by} nats; give more texts");
+                let why = format!(
+                    "whether the heads do anything on their dormant rows stays open: {by} nats; give more texts"
+                );
                 found.verdict = Verdict::CannotTell { why };
             }
             (Role::Open, Unit::HiddenChange) => {
-                let why = format!("there is no loss to prove it by; zeroed on dormant rows the heads move the final states by {by} of their length");
+                let why = format!(
+                    "there is no loss to prove it by; zeroed on dormant rows the heads move the final states by {by} of their length"
+                );
                 found.verdict = Verdict::CannotTell { why };
             }
         }
@@ -150,7 +171,8 @@ fn median(mut values: Vec<f64>) -> f64 {
 /// Which rows of a head are dormant.
 fn dormant_rows(case: &Case<'_>, rows: &[Row], has_sinks: bool, of_layer: f64) -> Vec<usize> {
     let null = case.model.config().architecture.null_option != NullOption::None;
-    let active: Vec<f64> = rows.iter().filter(|row| row.on_sinks <= ON_SINKS).map(|row| row.written).collect();
+    let active: Vec<f64> =
+        rows.iter().filter(|row| row.on_sinks <= ON_SINKS).map(|row| row.written).collect();
     let reference = if active.is_empty() { of_layer } else { median(active) };
     let is_dormant = |row: &Row| {
         let rests = has_sinks && row.on_sinks > ON_SINKS && row.written < QUIET * reference;

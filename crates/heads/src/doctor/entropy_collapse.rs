@@ -50,7 +50,10 @@ fn examine(case: &Case<'_>) -> Result<Examined> {
     let present = share > SHARE;
     let mut found = Examined::new(if present { Verdict::Present } else { Verdict::Absent });
     found.measure = case.over_heads(entropy).map(|estimate| Measured {
-        what: format!("entropy of a row in nats, mean over heads; {} below {LOW}", of_heads(heads.len(), case)),
+        what: format!(
+            "entropy of a row in nats, mean over heads; {} below {LOW}",
+            of_heads(heads.len(), case)
+        ),
         estimate,
         uniform: case.uniform(0, entropy),
         random,
@@ -69,7 +72,8 @@ fn examine(case: &Case<'_>) -> Result<Examined> {
     let did = format!("gave {} one-hot heads their mean output", found.heads.len());
     let evened = case.intervene(did, |_, _| Ok(change_outputs(&found.heads, &Change::Mean)))?;
     if let Some(evened) = evened {
-        let by = format!("{:+.3} ({:+.3} to {:+.3})", evened.effect.mean, evened.effect.low, evened.effect.high);
+        let by =
+            format!("{:+.3} ({:+.3} to {:+.3})", evened.effect.mean, evened.effect.low, evened.effect.high);
         found.benign = evened.role == Role::Used;
         found.says.push(match (evened.role, evened.unit) {
             (Role::Used, _) => format!(

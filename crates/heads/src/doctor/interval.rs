@@ -33,9 +33,8 @@ impl Interval {
         let n = values.len();
         let mean = |sum: f64| sum / n as f64;
         let mut rng = Streams::new(0).rng("bootstrap", n as u64);
-        let mut means: Vec<f64> = (0..RESAMPLES)
-            .map(|_| mean((0..n).map(|_| values[rng.random_range(0..n)]).sum()))
-            .collect();
+        let mut means: Vec<f64> =
+            (0..RESAMPLES).map(|_| mean((0..n).map(|_| values[rng.random_range(0..n)]).sum())).collect();
         means.sort_by(f64::total_cmp);
         let at = |share: f64| means[(share * (RESAMPLES - 1) as f64).round() as usize];
         Some(Self { mean: mean(values.iter().sum()), low: at(TAIL), high: at(1.0 - TAIL), texts: n })

@@ -62,9 +62,13 @@ fn examine(case: &Case<'_>) -> Result<Examined> {
         random: None,
         threshold: OVER_MEDIAN,
     });
-    let peaks = |text: usize| readings[text].states.iter().filter_map(peak).fold(None, |a: Option<f64>, b| {
-        Some(a.map_or(b, |a| a.max(b)))
-    });
+    let peaks = |text: usize| {
+        readings[text]
+            .states
+            .iter()
+            .filter_map(peak)
+            .fold(None, |a: Option<f64>, b| Some(a.map_or(b, |a| a.max(b))))
+    };
     if let Some(peak) = Interval::of_some(texts.clone().map(peaks)) {
         found.says.push(format!(
             "The first position's state is at most {:.1} ({:.1} to {:.1}) times as long as the others' at some layer.",
@@ -87,17 +91,23 @@ fn examine(case: &Case<'_>) -> Result<Examined> {
     // At the first block after which they are there.
     let first = |text: usize| {
         let massive = |states: &States| states.largest.0 > SIZE && ratio(states) > OVER_MEDIAN;
-        readings[text].states.iter().position(massive).filter(|place| *place > 0).map(|place| place - 1)
+        readings[text].states.iter().skip(1).position(massive)
     };
-    let zeroed = case.intervene("set the massive activation to zero where it first appears", |text, input| {
-        let Some(layer) = first(text) else { return Ok(Vec::new()) };
-        let (_, position, channel) = readings[text].states[layer + 1].largest;
-        if position >= input.len() { Ok(Vec::new()) } else { without(case, input, layer, position, channel) }
-    })?;
+    let zeroed =
+        case.intervene("set the massive activation to zero where it first appears", |text, input| {
+            let Some(layer) = first(text) else { return Ok(Vec::new()) };
+            let (_, position, channel) = readings[text].states[layer + 1].largest;
+            if position >= input.len() {
+                Ok(Vec::new())
+            } else {
+                without(case, input, layer, position, channel)
+            }
+        })?;
     // They may be how sinks are made and serve as biases; they trouble low precision in any case.
     found.benign = zeroed.as_ref().is_some_and(|zeroed| zeroed.role != Role::Harmful);
     if let Some(zeroed) = zeroed {
-        let by = format!("{:+.3} ({:+.3} to {:+.3})", zeroed.effect.mean, zeroed.effect.low, zeroed.effect.high);
+        let by =
+            format!("{:+.3} ({:+.3} to {:+.3})", zeroed.effect.mean, zeroed.effect.low, zeroed.effect.high);
         found.says.push(match (zeroed.role, zeroed.unit) {
             (Role::Used, _) => format!(
                 "The model relies on it: set to zero, the loss moves by {by} nats. It acts as a bias, and makes activations \
@@ -112,7 +122,13 @@ fn examine(case: &Case<'_>) -> Result<Examined> {
 }
 
 /// The spec that sets one channel of one position's state after a block to zero.
-fn without(case: &Case<'_>, input: &Input, layer: usize, position: usize, channel: usize) -> Result<Vec<HookSpec>> {
+fn without(
+    case: &Case<'_>,
+    input: &Input,
+    layer: usize,
+    position: usize,
+    channel: usize,
+) -> Result<Vec<HookSpec>> {
     let point = Point::block(Site::ResidPost, layer);
     let mut seen = Capture::new();
     seen.add(point, Scope { rows: [position].into(), ..Scope::default() })?;

@@ -168,7 +168,9 @@ fn of_heads(some: usize, case: &Case<'_>) -> String {
 }
 
 /// Heads by layer, for specs that name heads of one layer.
-fn by_layer<'h>(heads: impl IntoIterator<Item = &'h HeadEvidence>) -> std::collections::BTreeMap<usize, Vec<usize>> {
+fn by_layer<'h>(
+    heads: impl IntoIterator<Item = &'h HeadEvidence>,
+) -> std::collections::BTreeMap<usize, Vec<usize>> {
     let mut layers = std::collections::BTreeMap::<usize, Vec<usize>>::new();
     for at in heads {
         layers.entry(at.layer).or_default().push(at.head);

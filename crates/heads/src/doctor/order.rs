@@ -35,7 +35,9 @@ pub(super) const FAILURE: Failure = Failure {
 
 fn examine(case: &Case<'_>) -> Result<Examined> {
     if case.model.config().n_outputs == 0 {
-        return Ok(Examined::cannot_tell("the model has no head: there is no output whose change could be measured"));
+        return Ok(Examined::cannot_tell(
+            "the model has no head: there is no output whose change could be measured",
+        ));
     }
     let shortest = case.shortest();
     if shortest < LEAST_TOKENS || case.texts.len() < 2 {
@@ -50,7 +52,10 @@ fn examine(case: &Case<'_>) -> Result<Examined> {
         let before = log_probabilities(case, &text)?;
         let mut sum = 0.0;
         for index in 0..PERMUTATIONS {
-            sum += divergence(&before, &log_probabilities(case, &permuted(&text, at as u64 * PERMUTATIONS + index))?);
+            sum += divergence(
+                &before,
+                &log_probabilities(case, &permuted(&text, at as u64 * PERMUTATIONS + index))?,
+            );
         }
         by_order.push(sum / PERMUTATIONS as f64);
         let mut other = text.clone();

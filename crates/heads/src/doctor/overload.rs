@@ -87,10 +87,12 @@ fn examine(case: &Case<'_>) -> Result<Examined> {
          its length.",
         of_heads(concerned, case)
     ));
-    let zeroed = case
-        .intervene(format!("zeroed {concerned} broad heads"), |_, _| Ok(change_outputs(&found.heads, &Change::Zero)))?;
+    let zeroed = case.intervene(format!("zeroed {concerned} broad heads"), |_, _| {
+        Ok(change_outputs(&found.heads, &Change::Zero))
+    })?;
     if let Some(zeroed) = zeroed {
-        let by = format!("{:+.3} ({:+.3} to {:+.3})", zeroed.effect.mean, zeroed.effect.low, zeroed.effect.high);
+        let by =
+            format!("{:+.3} ({:+.3} to {:+.3})", zeroed.effect.mean, zeroed.effect.low, zeroed.effect.high);
         match (zeroed.role, zeroed.unit) {
             (Role::Used, _) => {
                 found.verdict = Verdict::Absent;
@@ -99,15 +101,22 @@ fn examine(case: &Case<'_>) -> Result<Examined> {
                 ));
             }
             (Role::Idle, Unit::Loss) => {
-                found.says.push(format!("Zeroed they move the loss by {by} nats: nothing of use comes through."));
+                found
+                    .says
+                    .push(format!("Zeroed they move the loss by {by} nats: nothing of use comes through."));
             }
-            (Role::Harmful, _) => found.says.push(format!("Zeroed they move the loss by {by} nats: they add noise.")),
+            (Role::Harmful, _) => {
+                found.says.push(format!("Zeroed they move the loss by {by} nats: they add noise."))
+            }
             (_, Unit::Loss) => {
-                let why = format!("whether the broad heads are of use stays open: {by} nats; give more texts");
+                let why =
+                    format!("whether the broad heads are of use stays open: {by} nats; give more texts");
                 found.verdict = Verdict::CannotTell { why };
             }
             (_, Unit::HiddenChange) => {
-                let why = format!("there is no loss to tell averaging from overload; the final states move by {by}");
+                let why = format!(
+                    "there is no loss to tell averaging from overload; the final states move by {by}"
+                );
                 found.verdict = Verdict::CannotTell { why };
             }
         }

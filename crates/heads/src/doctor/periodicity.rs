@@ -82,7 +82,8 @@ fn periodogram(profile: &[f64]) -> Option<(f64, f64)> {
         part.iter().sum::<f64>() / part.len() as f64
     };
     // Divided by what is usual there, as weights fall with distance.
-    let x: Vec<f64> = (0..n).map(|at| if smooth(at) > 0.0 { profile[at] / smooth(at) - 1.0 } else { 0.0 }).collect();
+    let x: Vec<f64> =
+        (0..n).map(|at| if smooth(at) > 0.0 { profile[at] / smooth(at) - 1.0 } else { 0.0 }).collect();
     let power = |k: usize| {
         let angle = |at: usize| std::f64::consts::TAU * (k * at % n) as f64 / n as f64;
         let (mut re, mut im) = (0.0, 0.0);

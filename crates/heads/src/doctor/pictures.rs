@@ -52,13 +52,16 @@ impl Case<'_> {
     pub fn pictures(&self) -> Result<Pictures> {
         let a = &self.model.config().architecture;
         let map = |number: &dyn Fn(&HeadResult) -> Option<f64>| {
-            let of = |layer| (0..a.n_heads).map(|head| Some(self.of_head((layer, head), number)?.mean)).collect();
+            let of =
+                |layer| (0..a.n_heads).map(|head| Some(self.of_head((layer, head), number)?.mean)).collect();
             (0..a.n_layers).map(of).collect::<Vec<Vec<Option<f64>>>>()
         };
         let mut mass = Vec::new();
         for (at, share) in crate::digest::SHARES.into_iter().enumerate() {
             let keys = |head: &HeadResult| head.mass_curve.get(at).map(|point| point.of_visible);
-            let (Some(found), Some(uniform)) = (self.over_heads(keys), self.uniform(0, keys)) else { continue };
+            let (Some(found), Some(uniform)) = (self.over_heads(keys), self.uniform(0, keys)) else {
+                continue;
+            };
             mass.push(MassPoint { share, keys: found.mean, uniform, random: self.random(keys)? });
         }
         let places = self.readings().iter().map(|text| text.states.len()).max().unwrap_or(0);

@@ -20,10 +20,15 @@ pub(super) fn random_attention(len: usize, mask: Mask, options: SurveyOptions) -
     let mut rng = Streams::new(0).rng("random attention", len as u64);
     // Twelve uniform numbers sum to nearly a normal one of variance 1.
     let mut normal = || (0..12).map(|_| rng.random::<f32>()).sum::<f32>() - 6.0;
-    let mut draw = || Tensor::from_vec((0..len * K).map(|_| normal()).collect(), (1, len, 1, K), &Device::Cpu);
+    let mut draw =
+        || Tensor::from_vec((0..len * K).map(|_| normal()).collect(), (1, len, 1, K), &Device::Cpu);
     let (q, k) = (draw()?, draw()?);
-    let spec =
-        AttentionSpec { scale: 1.0 / (K as f64).sqrt(), causal: mask == Mask::Causal, window: None, softcap: None };
+    let spec = AttentionSpec {
+        scale: 1.0 / (K as f64).sqrt(),
+        causal: mask == Mask::Causal,
+        window: None,
+        softcap: None,
+    };
     let tokens: Vec<u32> = (0..len as u32).collect();
     let mut survey = Survey::new(options);
     survey.begin_text(&tokens);

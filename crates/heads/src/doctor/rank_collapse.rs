@@ -3,10 +3,10 @@
 use attnlab_hooks::{Change, HookSpec, Point, Site};
 
 use super::case::Case;
+use super::finding::Verdict;
 use super::finding::{Measured, Role, Unit};
 use super::interval::Interval;
 use super::{Examined, Failure, Result};
-use super::finding::Verdict;
 
 /// States whose distance from their common direction is below this are as good as one: a mean cosine of 0.99.
 const RESIDUAL: f64 = 0.1;
@@ -40,7 +40,10 @@ fn examine(case: &Case<'_>) -> Result<Examined> {
     let present = end.is_below(&[RESIDUAL, start.low]);
     let mut found = Examined::new(if present { Verdict::Present } else { Verdict::Absent });
     found.measure = Some(Measured {
-        what: format!("distance of the last block's states from their mean; {:.3} enters the first block", start.mean),
+        what: format!(
+            "distance of the last block's states from their mean; {:.3} enters the first block",
+            start.mean
+        ),
         estimate: end,
         uniform: None,
         random: None,
@@ -63,7 +66,8 @@ fn examine(case: &Case<'_>) -> Result<Examined> {
         Ok(vec![HookSpec::edit(point.as_str(), Change::Mean)])
     })?;
     if let Some(evened) = evened {
-        let by = format!("{:+.3} ({:+.3} to {:+.3})", evened.effect.mean, evened.effect.low, evened.effect.high);
+        let by =
+            format!("{:+.3} ({:+.3} to {:+.3})", evened.effect.mean, evened.effect.low, evened.effect.high);
         found.benign = evened.role == Role::Used;
         found.says.push(match (evened.role, evened.unit) {
             (Role::Used, _) => format!(

@@ -87,7 +87,9 @@ mod tests {
         let mut names = std::collections::HashSet::new();
         for remedy in remedies() {
             assert!(names.insert(remedy.name), "{} is there twice", remedy.name);
-            assert!(!remedy.overrides.is_empty() && !remedy.expectation.is_empty() && !remedy.source.is_empty());
+            assert!(
+                !remedy.overrides.is_empty() && !remedy.expectation.is_empty() && !remedy.source.is_empty()
+            );
             for failure in remedy.helps {
                 assert!(failures().iter().any(|known| known.name == *failure), "{}: {failure}", remedy.name);
             }

@@ -8,8 +8,8 @@ use attnlab_model::Transformer;
 use attnlab_ops::{self as ops, WatchRows, WatchedRow};
 use candle_core::{D, DType, Device, Tensor};
 
-use super::case::Head;
 use super::Result;
+use super::case::Head;
 use crate::analysis::Input;
 
 /// Rows with less mass on keys than this have no distribution.
@@ -181,8 +181,8 @@ impl WatchRows for Watch<'_> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::analysis::value_norms;
     use crate::analysis::testing::{activation, build, config, input, small};
+    use crate::analysis::value_norms;
 
     #[test]
     fn rows_are_those_of_whole_maps_and_outputs() {
@@ -203,7 +203,8 @@ mod tests {
             let entropy: f64 = map[i].iter().filter(|p| **p > 0.0).map(|p| -p * p.ln()).sum();
             let carried: f64 = (0..9).map(|j| map[i][j] * length(&v[j])).sum();
             let sum: Vec<f64> = (0..2).map(|c| (0..9).map(|j| map[i][j] * v[j][c]).sum()).collect();
-            let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+            let near =
+                |found: f64, expected: f64| assert!((found - expected).abs() < 1e-5, "{found} {expected}");
             near(of.rows[i].mass, 1.0);
             near(of.rows[i].support, entropy.exp() / (i + 1) as f64);
             near(of.rows[i].on_sinks, map[i][0] + map[i][3]);

@@ -95,12 +95,15 @@ fn examine(case: &Case<'_>) -> Result<Examined> {
         } else {
             "the key is not drained: what it holds is used, or moved along"
         };
-        found.says.push(format!("Values at the sinks are written at {drain:.2} of the mean length (median of heads): {what}."));
+        found.says.push(format!(
+            "Values at the sinks are written at {drain:.2} of the mean length (median of heads): {what}."
+        ));
     }
     let all = found.heads.iter().map(|head| (head.layer, head.head)).collect::<Vec<Head>>();
-    let hidden = case.intervene(format!("hid the sink keys from {concerned} sink heads"), |text, input| {
-        Ok(hide(case, text, input.len(), &all))
-    })?;
+    let hidden = case
+        .intervene(format!("hid the sink keys from {concerned} sink heads"), |text, input| {
+            Ok(hide(case, text, input.len(), &all))
+        })?;
     for at in all.iter().take(case.effort.single_heads).filter(|_| concerned > 1) {
         let did = format!("hid the sink keys from L{}H{}", at.0, at.1);
         found.causal.extend(case.intervene(did, |text, input| Ok(hide(case, text, input.len(), &[*at])))?);
@@ -151,5 +154,8 @@ fn drain(case: &Case<'_>, text: usize, at: Head) -> Option<f64> {
 /// The value that is there most often, the smallest of equals, and how often.
 pub(super) fn most_frequent(values: &[usize]) -> Option<(usize, usize)> {
     let times = |value: usize| values.iter().filter(|other| **other == value).count();
-    values.iter().map(|&value| (value, times(value))).max_by_key(|&(value, times)| (times, std::cmp::Reverse(value)))
+    values
+        .iter()
+        .map(|&value| (value, times(value)))
+        .max_by_key(|&(value, times)| (times, std::cmp::Reverse(value)))
 }

@@ -150,7 +150,12 @@ impl Checkup {
             headline: self.headline(),
             sinks: pictures::map("Largest sink rate α of each head", &p.sinks),
             entropy: pictures::map("Entropy of each head over its maximum", &p.entropy),
-            mass: pictures::curves("Keys that hold a share of the weight", "share of a row's weight", &p.mass, Some(1.0)),
+            mass: pictures::curves(
+                "Keys that hold a share of the weight",
+                "share of a row's weight",
+                &p.mass,
+                Some(1.0),
+            ),
             residual: pictures::stream("What tells states apart, by layer", &p.residual, Some(1.0)),
             norms: pictures::stream("The first state's length over the others', by layer", &p.peak, None),
             training: pictures::curves("Entropy over training", "step", &p.training, Some(1.0)),

@@ -58,7 +58,8 @@ pub(super) fn map(title: &str, map: &Map) -> String {
     for (layer, heads) in map.iter().enumerate() {
         let y = top + height * layer as f64;
         let middle = y + height / 2.0 + 4.0;
-        let _ = write!(out, "<text class=\"tick end\" x=\"{:.1}\" y=\"{middle:.1}\">{layer}</text>", left - 6.0);
+        let _ =
+            write!(out, "<text class=\"tick end\" x=\"{:.1}\" y=\"{middle:.1}\">{layer}</text>", left - 6.0);
         for (head, value) in heads.iter().enumerate() {
             let x = left + cell * head as f64;
             let value = value.filter(|value| value.is_finite());
@@ -105,7 +106,8 @@ pub(super) fn stream(title: &str, curves: &[Curve], top: Option<f64>) -> String 
 
 /// Curves from 0 to `top`, or to their largest value, with their names below.
 pub(super) fn curves(title: &str, x_title: &str, curves: &[Curve], top: Option<f64>) -> String {
-    let points = || curves.iter().flat_map(|curve| &curve.points).filter(|(x, y)| x.is_finite() && y.is_finite());
+    let points =
+        || curves.iter().flat_map(|curve| &curve.points).filter(|(x, y)| x.is_finite() && y.is_finite());
     if points().count() == 0 {
         return String::new();
     }
@@ -140,7 +142,12 @@ pub(super) fn curves(title: &str, x_title: &str, curves: &[Curve], top: Option<f
         );
     }
     let middle = (LEFT + RIGHT) / 2.0;
-    let _ = write!(out, "<text class=\"tick mid\" x=\"{middle:.1}\" y=\"{:.1}\">{}</text>", HEIGHT - 6.0, escape(x_title));
+    let _ = write!(
+        out,
+        "<text class=\"tick mid\" x=\"{middle:.1}\" y=\"{:.1}\">{}</text>",
+        HEIGHT - 6.0,
+        escape(x_title)
+    );
     for (index, curve) in curves.iter().enumerate() {
         let finite = curve.points.iter().filter(|(x, y)| x.is_finite() && y.is_finite());
         let places: Vec<(f64, f64)> = finite.map(|&(a, b)| (x.at(a), y.at(b.clamp(0.0, top)))).collect();
@@ -192,6 +199,9 @@ mod tests {
     fn a_single_point_has_a_place_inside_the_frame() {
         let curve = Curve { name: "one".into(), points: vec![(3.0, 0.5)] };
         let picture = curves("a", "b", &[curve], Some(1.0));
-        assert!(picture.contains(&format!("{:.1},{:.1}", (LEFT + RIGHT) / 2.0, (TOP + BOTTOM) / 2.0)), "{picture}");
+        assert!(
+            picture.contains(&format!("{:.1},{:.1}", (LEFT + RIGHT) / 2.0, (TOP + BOTTOM) / 2.0)),
+            "{picture}"
+        );
     }
 }
