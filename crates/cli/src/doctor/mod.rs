@@ -1,9 +1,11 @@
-//! `attnlab doctor MODEL|RUN`: which failure modes of attention it has, with evidence, and what remedies do.
+//! `attnlab doctor MODEL|RUN`: which failure modes of attention it has, with evidence, and what remedies do; and whether
+//! the doctor is right, on runs whose condition is known.
 
 mod entries;
 mod patient;
 mod table;
 mod treat;
+mod validate;
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -24,9 +26,10 @@ use crate::{End, Usage, say};
 use patient::Patient;
 
 #[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("trains").args(["treat", "validate"])))]
 pub(crate) struct Arguments {
     /// A folder in Hugging Face's form, a .gguf file, a run's folder, a Hub id (owner/name@revision), or `demo`; with
-    /// --treat a run's folder or a configuration.
+    /// --treat a run's folder or a configuration, with --validate a folder of configurations.
     model: String,
     #[command(flatten)]
     source: Texts,
@@ -51,6 +54,10 @@ pub(crate) struct Arguments {
     single_heads: usize,
     #[command(flatten)]
     treatment: treat::Arguments,
+    /// Train every configuration of the folder that says in `[plants]` what its runs are made to have, and count hits,
+    /// misses and false alarms.
+    #[arg(long, help_heading = "Treatment")]
+    validate: bool,
     /// Everything as one page that opens offline.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -82,6 +89,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
         return Err(Usage("--texts 0: there would be nothing to read".to_owned()).into());
     }
     let only = chosen(arguments.only.as_deref())?;
+    if arguments.validate {
+        return validate::run(&arguments, threads);
+    }
     if arguments.treatment.wanted() {
         return treat::run(&arguments, &only, threads);
     }

@@ -38,15 +38,15 @@ pub(super) struct Arguments {
     /// Runs of each, with seeds from 0 on.
     #[arg(long, value_name = "N", default_value_t = 5, requires = "treat", value_parser = clap::value_parser!(u16).range(1..))]
     seeds: u16,
-    /// The folder that the treatment's folder is made in; what is done there already is kept or resumed.
-    #[arg(long, default_value = "runs", value_name = "DIR", requires = "treat")]
-    out: PathBuf,
+    /// The folder that the folders of runs are made in; what is done there already is kept or resumed.
+    #[arg(long, default_value = "runs", value_name = "DIR", requires = "trains")]
+    pub(super) out: PathBuf,
     /// Change a key of the configuration, of all runs alike: `--set train.steps=100`.
     #[arg(long = "set", value_name = "KEY=VALUE", requires = "treat")]
     sets: Vec<String>,
     /// Runs at a time [default: one a core]. Results do not depend on it.
-    #[arg(long, value_name = "N", requires = "treat", value_parser = clap::value_parser!(u16).range(1..))]
-    jobs: Option<u16>,
+    #[arg(long, value_name = "N", requires = "trains", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) jobs: Option<u16>,
 }
 
 impl Arguments {
