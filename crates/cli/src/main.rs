@@ -6,6 +6,7 @@
 mod bench;
 mod compare;
 mod demo;
+mod doctor;
 mod environment;
 mod generate;
 mod inspect;
@@ -42,6 +43,8 @@ enum Verb {
     Compare(compare::Arguments),
     /// The attention heads of one model: statistics, maps, edits.
     Inspect(Box<inspect::Arguments>),
+    /// The failure modes of a model's attention, with evidence; and what remedies do.
+    Doctor(Box<doctor::Arguments>),
     /// What a model writes after a prompt.
     Generate(generate::Arguments),
     /// Time a training step, a look at the heads, a grid of small runs, or the making of batches.
@@ -55,7 +58,7 @@ enum Verb {
 enum End {
     /// As asked.
     Success,
-    /// Some runs could not be done; the rest were.
+    /// Some runs could not be done, or what was to hold does not.
     Incomplete,
 }
 
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Verb::Run(arguments) => run::run(arguments),
         Verb::Compare(arguments) => compare::run(arguments),
         Verb::Inspect(arguments) => inspect::run(*arguments),
+        Verb::Doctor(arguments) => doctor::run(*arguments),
         Verb::Generate(arguments) => generate::run(arguments),
         Verb::Bench(verb) => bench::run(verb),
         Verb::List(arguments) => list::run(arguments),
@@ -81,7 +85,7 @@ fn main() -> ExitCode {
 
 /// Whether the user has to change what was asked for, and not the machine what it does.
 fn is_usage(error: &anyhow::Error) -> bool {
-    use attnlab_heads::{HeadsError, analysis::AnalysisError};
+    use attnlab_heads::{HeadsError, analysis::AnalysisError, doctor::DoctorError};
     use attnlab_runner::{RunError, config::ConfigError};
     error.chain().any(|cause| {
         cause.is::<ConfigError>()
@@ -89,6 +93,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
             || cause.is::<attnlab_hooks::HookError>()
             || matches!(cause.downcast_ref(), Some(AnalysisError::Hook(_)))
             || matches!(cause.downcast_ref(), Some(HeadsError::Hook(_)))
+            || matches!(cause.downcast_ref(), Some(DoctorError::Hook(_)))
             || cause.is::<Usage>()
     })
 }

@@ -69,6 +69,11 @@ impl Texts {
         self.prompt.is_empty() && !given
     }
 
+    /// What the file of --text-file holds, to be cut into several texts.
+    pub(crate) fn whole_file(&self) -> Result<Option<String>> {
+        self.text_file.as_deref().map(read_text).transpose()
+    }
+
     /// One more text.
     pub(crate) fn add(&mut self, text: &str) {
         self.prompt.push(text.to_owned());

@@ -43,6 +43,7 @@ pub mod analysis;
 mod bins;
 mod captured;
 mod digest;
+pub mod doctor;
 mod error;
 mod estimate;
 mod gather;

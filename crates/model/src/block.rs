@@ -1,4 +1,4 @@
-//! One block: attention and MLP, added to the residual stream.
+//! One block: attention and MLP, added to the residual stream, or in its place.
 
 use attnlab_hooks::{Observer, Point, Site, observe};
 use attnlab_ops as ops;
@@ -16,9 +16,12 @@ use crate::mlp::MultiLayerPerceptron;
 use crate::norm::Normalise;
 
 /// The norms n, m around one sublayer f, by placement:
-/// pre: x + f(n(x)); post: n(x + f(x)); sandwich: x + m(f(n(x))); output: x + m(f(x)); normed: n(x) + f(n(x)).
+/// pre: x + f(n(x)); post: n(x + f(x)); sandwich: x + m(f(n(x))); output: x + m(f(x)); normed: n(x) + f(n(x)). Without
+/// skip connection the summand before f is left out.
 pub(crate) struct Norms {
     placement: NormPlacement,
+    /// Whether what the sublayer reads goes around it too.
+    skips: bool,
     pub(crate) norm: Normalise,
     pub(crate) after: Option<Normalise>,
 }
@@ -32,7 +35,14 @@ impl Norms {
             NormPlacement::Sandwich => (norm(name)?, Some(norm(&format!("{name}_post"))?)),
             NormPlacement::Output => (Normalise::Nothing, Some(norm(&format!("{name}_post"))?)),
         };
-        Ok(Self { placement: a.norm_placement, norm: before, after })
+        Ok(Self { norm: before, after, ..Self::nothing(config) })
+    }
+
+    /// No norms, where they would stand.
+    fn nothing(config: &ModelConfig) -> Self {
+        let a = &config.architecture;
+        let skips = a.residual != Residual::None;
+        Self { placement: a.norm_placement, skips, norm: Normalise::Nothing, after: None }
     }
 
     /// What the sublayer reads.
@@ -52,12 +62,10 @@ impl Norms {
     }
 
     /// The stream once `y`, computed from `read`, has been added to `x`.
-    fn add(&self, x: &Tensor, read: &Tensor, y: &Tensor) -> Result<Tensor> {
-        match self.placement {
-            NormPlacement::Post => self.norm.forward(&ops::add(x, y)?),
-            NormPlacement::Normed => Ok(ops::add(read, y)?),
-            _ => Ok(ops::add(x, y)?),
-        }
+    fn add(&self, x: &Tensor, read: &Tensor, y: Tensor) -> Result<Tensor> {
+        let around = if self.placement == NormPlacement::Normed { read } else { x };
+        let x = if self.skips { ops::add(around, &y)? } else { y };
+        if self.placement == NormPlacement::Post { self.norm.forward(&x) } else { Ok(x) }
     }
 }
 
@@ -92,11 +100,8 @@ impl Block {
     pub(crate) fn new(layer: usize, config: &ModelConfig, vb: VarBuilder) -> Result<Self> {
         let a = &config.architecture;
         let own = config.layer(layer);
-        let attention_norms = if own.attention_norm {
-            Norms::new(config, "attn_norm", &vb)?
-        } else {
-            Norms { placement: a.norm_placement, norm: Normalise::Nothing, after: None }
-        };
+        let attention_norms =
+            if own.attention_norm { Norms::new(config, "attn_norm", &vb)? } else { Norms::nothing(config) };
         let shared = &config.position;
         let position = match &own.position {
             Some(position) => Some((position, Part::Whole)),
@@ -117,16 +122,17 @@ impl Block {
                 // A shared norm is the attention's; only what stands after the MLP is its own.
                 let norms = match a.residual {
                     Residual::ParallelSharedNorm => Norms {
-                        placement: a.norm_placement,
-                        norm: Normalise::Nothing,
                         after: match a.norm_placement {
                             NormPlacement::Sandwich => {
                                 Some(Normalise::new(a.d_model, a, vb.pp("mlp_norm_post"))?)
                             }
                             _ => None,
                         },
+                        ..Norms::nothing(config)
                     },
-                    Residual::Sequential | Residual::Parallel => Norms::new(config, "mlp_norm", &vb)?,
+                    Residual::Sequential | Residual::Parallel | Residual::None => {
+                        Norms::new(config, "mlp_norm", &vb)?
+                    }
                 };
                 Some((norms, mlp))
             }
@@ -155,14 +161,14 @@ impl Block {
         let y = dropout::apply(&y, self.dropout, masks, "attention", self.layer)?;
 
         let x = match &self.mlp {
-            None => self.attention_norms.add(&x, &read, &y)?,
+            None => self.attention_norms.add(&x, &read, y)?,
             Some((norms, mlp)) => match self.residual {
-                Residual::Sequential => {
-                    let x = self.attention_norms.add(&x, &read, &y)?;
+                Residual::Sequential | Residual::None => {
+                    let x = self.attention_norms.add(&x, &read, y)?;
                     let x = observe(observer, point(Site::ResidMid), &x)?;
                     let read = norms.before(&x)?;
                     let m = self.mlp_output(norms, mlp, &read, masks, observer)?;
-                    norms.add(&x, &read, &m)?
+                    norms.add(&x, &read, m)?
                 }
                 Residual::Parallel => {
                     let m = self.mlp_output(norms, mlp, &norms.before(&x)?, masks, observer)?;

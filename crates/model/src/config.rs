@@ -267,14 +267,14 @@ impl Architecture {
             self.norm_placement,
             NormPlacement::Post | NormPlacement::Output | NormPlacement::Normed
         );
-        if self.residual != Residual::Sequential && alone {
+        if self.residual.is_parallel() && alone {
             return refuse(
                 "residual",
                 "a parallel block has no place for this norm; use norm_placement = \"pre\" or \"sandwich\""
                     .to_string(),
             );
         }
-        if self.residual != Residual::Sequential && self.mlp == Mlp::None {
+        if self.residual.is_parallel() && self.mlp == Mlp::None {
             return refuse(
                 "residual",
                 "a block without MLP has nothing to run in parallel; use \"sequential\"".to_string(),

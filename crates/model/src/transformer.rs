@@ -12,7 +12,7 @@ use candle_nn::VarBuilder;
 use crate::attention::Where;
 use crate::block::Block;
 use crate::cache::Cache;
-use crate::config::{Counting, Mask, Mlp, ModelConfig, Projected, Residual};
+use crate::config::{Counting, Mask, Mlp, ModelConfig, Projected};
 use crate::convolution::Neighbourhood;
 use crate::dropout::{self, Dropout};
 use crate::error::{ModelError, Result};
@@ -369,7 +369,7 @@ impl Transformer {
         if a.mlp == Mlp::None || a.experts.is_some() {
             absent.extend([Site::MlpPre, Site::MlpPost]);
         }
-        if a.mlp == Mlp::None || a.residual != Residual::Sequential {
+        if a.mlp == Mlp::None || a.residual.is_parallel() {
             absent.push(Site::ResidMid);
         }
         if self.final_norm.is_none() {

@@ -15,12 +15,14 @@
 //! csv         Results → one row a run
 //! html        Results + Summary → a page that opens offline
 //! inspect     the heads of a model → a page and pictures
+//! doctor      what is wrong with a model → a page
 //! ```
 //! Nothing here computes with a model: the crate compiles without Candle, and the same folder gives the same bytes.
 
 pub mod controls;
 mod counts;
 mod csv;
+pub mod doctor;
 mod estimate;
 mod html;
 pub mod inspect;

@@ -196,7 +196,7 @@ pub enum Outcome {
         /// What was seen.
         reason: String,
     },
-    /// A task without a right answer (text): losses only, no verdict.
+    /// A task without a right answer (text), or a model that was not trained: losses only, no verdict.
     Measured,
 }
 
@@ -244,6 +244,25 @@ pub struct BinScore {
     /// What the model scores on the sequences that were not, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unseen: Option<Accuracy>,
+    /// Scores of some labels by themselves, where the task tells them apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartScore>,
+}
+
+/// Scores of a part of a bin's labels, such as those that copying decides.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PartScore {
+    /// What the task calls the part.
+    pub name: String,
+    /// Labels scored.
+    pub labels: u64,
+    /// Mean loss per label, in nats.
+    #[serde(deserialize_with = "number")]
+    pub loss: f64,
+    /// The mean loss of who knows how the task is drawn, in nats: what is above it is the model's own.
+    pub least: f64,
+    /// Share of the labels that are right.
+    pub accuracy: f64,
 }
 
 /// Scores at one length.

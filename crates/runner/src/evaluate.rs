@@ -6,6 +6,7 @@
 
 mod beginnings;
 mod outcome;
+mod parts;
 mod seen;
 
 use std::collections::{HashMap, HashSet};
@@ -106,7 +107,9 @@ impl Evaluator<'_> {
         let mut scores = Scores { bins: Vec::new(), curve: Vec::new(), strings: Vec::new() };
         for (i, (bin, range)) in scored.into_iter().zip(&config.bins).enumerate() {
             let permuted = if i == 0 { self.permuted(&lengths[0], config.samples)? } else { None };
-            scores.bins.push(self.summed(&bin, *range, permuted, baselines, &mut scores.curve)?);
+            let parts = self.parts(&lengths[i], config.samples)?;
+            let bin_score = self.summed(&bin, *range, baselines, &mut scores.curve)?;
+            scores.bins.push(BinScore { permuted, parts, ..bin_score });
             if i == 0 && self.task.has_answer() {
                 scores.strings = bin.strings;
             }
@@ -120,7 +123,6 @@ impl Evaluator<'_> {
         &self,
         bin: &Bin,
         [from, to]: Lengths,
-        permuted: Option<Accuracy>,
         baselines: &BaselineCache,
         curve: &mut Vec<LengthScore>,
     ) -> Result<BinScore> {
@@ -150,9 +152,10 @@ impl Evaluator<'_> {
             loss: loss / total.labels.max(1) as f64,
             accuracy: accuracy(&total),
             chance,
-            permuted,
+            permuted: None,
             seen: None,
             unseen: None,
+            parts: Vec::new(),
         })
     }
 

@@ -219,7 +219,11 @@ impl<'a> Trainer<'a> {
         let steps = train.steps as u64;
         self.tell(&Event::Started { step: self.state.step, steps });
         if self.state.step == 0 {
+            self.state.finished = steps == 0;
             self.write_maps_if_due()?;
+        }
+        if steps == 0 {
+            self.save()?;
         }
         let mut lines = String::new();
         while !self.state.finished {
@@ -248,12 +252,15 @@ impl<'a> Trainer<'a> {
                 durable::append(&self.files.metrics(), lines.as_bytes())?;
                 self.state.metrics_bytes += lines.len() as u64;
                 lines.clear();
-                let keep_all = train.keep_checkpoints;
-                let checkpoints = self.files.checkpoints();
-                checkpoint::save(&checkpoints, &self.state, &self.parameters, &self.optimizer, keep_all)?;
+                self.save()?;
             }
         }
         Ok(None)
+    }
+
+    fn save(&self) -> Result<()> {
+        let (checkpoints, keep_all) = (self.files.checkpoints(), self.config.train.keep_checkpoints);
+        checkpoint::save(&checkpoints, &self.state, &self.parameters, &self.optimizer, keep_all)
     }
 
     /// One optimiser step; the reason if it diverged, in which case the weights are left as they were.
@@ -336,7 +343,11 @@ impl<'a> Trainer<'a> {
             self.look_for_seen(first, &scores.strings)?;
         }
         let (bins, curve) = (scores.bins, scores.curve);
-        let outcome = evaluate::outcome(self.task, &bins, &curve, eval.metric, eval.solved);
+        // A model that was never trained has not failed to train.
+        let outcome = match self.config.train.steps {
+            0 => Outcome::Measured,
+            _ => evaluate::outcome(self.task, &bins, &curve, eval.metric, eval.solved),
+        };
         let heads = self.looker()?.statistics()?;
         Ok(Evaluation { bins, curve, heads, ..self.evaluation(outcome) })
     }

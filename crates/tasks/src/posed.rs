@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The longest string of any problem; beyond it a batch would exhaust memory and not say why.
-const LONGEST: usize = 1 << 24;
+pub(crate) const LONGEST: usize = 1 << 24;
 
 /// A [`Problem`] put to a model by a [`Protocol`].
 pub struct Posed {

@@ -25,7 +25,7 @@ pub enum Class {
     Recall,
     /// Nothing should fail here: a failure is the experiment's.
     Control,
-    /// Natural text.
+    /// Text, natural or drawn from the statistics of one.
     Text,
 }
 

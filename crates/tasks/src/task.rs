@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Batch, Rng, TaskError};
+use crate::{Batch, Parts, Rng, TaskError};
 
 /// What a batch is for. Algorithmic tasks draw both from one unbounded distribution, apart by their lengths;
 /// a text holds its end out for the test.
@@ -98,6 +98,12 @@ pub trait Task: Send + Sync {
         labelling: Labelling,
         rng: &mut Rng,
     ) -> Result<Batch, TaskError>;
+
+    /// The parts that the labels of a batch are scored apart by, where the task knows how its sequences are drawn; None
+    /// is one score for all labels. The batch is one of this task's with its own labels.
+    fn parts(&self, _batch: &Batch) -> Option<Parts> {
+        None
+    }
 
     /// Token ids of a prompt: printed names separated by spaces, for a text the text itself. Adds no special token.
     fn encode(&self, prompt: &str) -> Result<Vec<u32>, TaskError> {

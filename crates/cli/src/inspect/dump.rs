@@ -91,7 +91,7 @@ pub(super) fn entries(
 }
 
 /// `0,2,5-7` as a selection.
-pub(super) fn selection(what: &str, text: Option<&str>, size: usize) -> Result<Select> {
+pub(crate) fn selection(what: &str, text: Option<&str>, size: usize) -> Result<Select> {
     let Some(text) = text.filter(|text| *text != "all") else { return Ok(Select::All) };
     let problem = || Usage(format!("--{what} {text}: expected numbers and ranges such as 0,2,5-7"));
     let mut all = Vec::new();

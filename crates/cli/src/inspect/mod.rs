@@ -21,6 +21,7 @@ use crate::model::{Model, Precision};
 use crate::progress::Slow;
 use crate::texts::{Text, Texts};
 use crate::{End, Usage, say};
+pub(crate) use dump::selection;
 use questions::{Answers, Questions};
 use survey::Reading;
 use table::Everything;

@@ -5,6 +5,7 @@
 mod bad_input;
 mod bench;
 mod damage;
+mod doctor;
 mod inspect;
 mod jobs;
 mod kill;

@@ -8,7 +8,7 @@
 //! and head h contributes u·W_O,h·z_h.
 
 use attnlab_hooks::{Capture, Point, Scope, Site};
-use attnlab_model::{FrozenNorm, Mlp, ModelConfig, Projected, Transformer};
+use attnlab_model::{FrozenNorm, Mlp, ModelConfig, Projected, Residual, Transformer};
 use attnlab_ops as ops;
 use candle_core::{D, DType, Device, Tensor};
 use serde::Serialize;
@@ -93,8 +93,9 @@ fn sorted(mut heads: Vec<HeadContribution>) -> Vec<HeadContribution> {
 
 /// What wrote the logit of each position's target: of all positions that have one, or of those given.
 ///
-/// Errors: a model whose stream itself passes a norm in every block (`post`, `normed`), or with a transform before its
-/// head: what a head adds does not reach the logits linearly there. A position without a target.
+/// Errors: a model whose stream itself passes a norm in every block (`post`, `normed`), without skip connections, or
+/// with a transform before its head: what a head adds does not reach the logits linearly there. A position without a
+/// target.
 pub fn attribute_logits(
     model: &Transformer,
     input: &Input,
@@ -190,6 +191,11 @@ fn check_architecture(config: &ModelConfig) -> Result<()> {
     if config.architecture.norm_placement.norms_the_stream() {
         return refuse(
             "the stream itself passes a norm in every block, so that what a head adds does not stay what it was; ablate heads instead",
+        );
+    }
+    if config.architecture.residual == Residual::None {
+        return refuse(
+            "without skip connections the stream is no sum of what the blocks write; ablate heads instead",
         );
     }
     if config.details.head_transform.is_some() {
@@ -338,7 +344,7 @@ fn dot(u: &Tensor, x: &Tensor) -> Result<Vec<f64>> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use attnlab_model::{Architecture, Experts, Norm, NormPlacement, NullOption, Residual};
+    use attnlab_model::{Architecture, Experts, Norm, NormPlacement, NullOption};
 
     use super::super::Targets;
     use super::super::testing::{V, activation, build, build_in, config, input, rows, small, tokens};
@@ -474,6 +480,9 @@ mod tests {
             let error = attribute_logits(&model, &input(3, 7), None, Against::Mean).unwrap_err().to_string();
             assert!(error.contains("passes a norm in every block"), "{error}");
         }
+        let model = build(&config(Architecture { residual: Residual::None, ..small() }, "rope"));
+        let error = attribute_logits(&model, &input(3, 7), None, Against::Mean).unwrap_err().to_string();
+        assert!(error.contains("without skip connections"), "{error}");
         let model = build(&config(small(), "rope"));
         let error =
             attribute_logits(&model, &input(3, 7), Some(&[6]), Against::Mean).unwrap_err().to_string();

@@ -50,6 +50,21 @@ impl Input {
         self
     }
 
+    /// Keeps the first tokens only, and the targets among them; an answer, which belongs to the end, goes.
+    pub fn truncate(&mut self, tokens: usize) {
+        if tokens >= self.len() {
+            return;
+        }
+        self.tokens.truncate(tokens);
+        if let Some(segments) = &mut self.segments {
+            segments.truncate(tokens);
+        }
+        if let Targets::At(list) = &mut self.targets {
+            list.retain(|&(position, _)| position < tokens);
+        }
+        self.answer = None;
+    }
+
     /// Number of tokens T.
     pub fn len(&self) -> usize {
         self.tokens.len()
@@ -61,7 +76,7 @@ impl Input {
     }
 
     /// The sequence as the model reads it.
-    pub(super) fn load(&self, model: &Transformer) -> Result<Loaded> {
+    pub(crate) fn load(&self, model: &Transformer) -> Result<Loaded> {
         if self.is_empty() {
             return Err(AnalysisError::Empty { what: "input" });
         }
@@ -128,14 +143,14 @@ pub(super) fn positions_or_all(positions: Option<&[usize]>, len: usize) -> Resul
 }
 
 /// A sequence as the model reads it.
-pub(super) struct Loaded {
+pub(crate) struct Loaded {
     /// (1, T).
     pub(super) tokens: Tensor,
     segments: Option<Tensor>,
 }
 
 impl Loaded {
-    pub(super) fn pass(&self) -> Pass<'_> {
+    pub(crate) fn pass(&self) -> Pass<'_> {
         Pass { segments: self.segments.as_ref(), ..Pass::new(&self.tokens) }
     }
 }

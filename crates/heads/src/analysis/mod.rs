@@ -35,6 +35,7 @@ pub use circuits::{
 pub use effect::{AnswerEffect, Effect, cut_edge, effect, hide_key};
 pub use error::{AnalysisError, Result};
 pub use input::{Answer, Input, Targets};
+pub(crate) use outcome::Outcome;
 pub use lens::{LensLayer, LensPosition, LensTarget, LensToken, logit_lens};
 pub use patch::{HeadPatch, Patch, ResidualPatch, patch, patch_heads, patch_residual, patch_specs};
 pub use rollout::{Rollout, rollout, rollout_rows};

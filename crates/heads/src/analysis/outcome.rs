@@ -14,7 +14,7 @@ const PIECE: usize = 1 << 22;
 const KEPT: usize = 1 << 26;
 
 /// A run without edits: everything that others are compared with.
-pub(super) struct Outcome<'a> {
+pub(crate) struct Outcome<'a> {
     model: &'a Transformer,
     hidden: Tensor, // (T, D)
     targets: Vec<(usize, u32)>,
@@ -52,7 +52,7 @@ impl Row {
 
 impl<'a> Outcome<'a> {
     /// Of the model's final hidden states (1, T, D).
-    pub(super) fn new(model: &'a Transformer, input: &Input, hidden: &Tensor) -> Result<Self> {
+    pub(crate) fn new(model: &'a Transformer, input: &Input, hidden: &Tensor) -> Result<Self> {
         let config = model.config();
         let hidden = hidden.squeeze(0)?;
         let targets = input.targets_of(config)?;
@@ -98,7 +98,7 @@ impl<'a> Outcome<'a> {
     }
 
     /// How far final hidden states (1, T, D) of the same input are from this run's.
-    pub(super) fn compare(&self, hidden: &Tensor) -> Result<Tally> {
+    pub(crate) fn compare(&self, hidden: &Tensor) -> Result<Tally> {
         let after = hidden.squeeze(0)?;
         if after.dims() != self.hidden.dims() {
             return Err(AnalysisError::Shape {
@@ -174,7 +174,7 @@ fn difference(logits: &[f64], (token, foil): (u32, Option<u32>)) -> f64 {
 
 /// Sums over positions, targets and texts.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     texts: usize,
     positions: usize,
     targets: usize,
@@ -215,7 +215,7 @@ impl Tally {
     }
 
     /// The means.
-    pub(super) fn effect(&self) -> Effect {
+    pub(crate) fn effect(&self) -> Effect {
         let of_targets = |sum: f64| (self.targets > 0).then(|| sum / self.targets as f64);
         let of = |sum: f64, count: usize| self.has_logits.then(|| sum / count.max(1) as f64);
         Effect {

@@ -153,7 +153,7 @@ impl NormPlacement {
     }
 }
 
-/// How a block adds its two sublayers to the stream.
+/// How a block adds its two sublayers to the stream, or does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Residual {
@@ -163,6 +163,16 @@ pub enum Residual {
     Parallel,
     /// Attention and MLP read the same normalised stream (GPT-J, Phi).
     ParallelSharedNorm,
+    /// No skip connection: x becomes f(x), attention first, then the MLP. Without MLP this is pure attention, whose
+    /// tokens become one another doubly exponentially with depth (Dong et al. 2021, arXiv 2103.03404).
+    None,
+}
+
+impl Residual {
+    /// Whether attention and MLP read the same stream.
+    pub fn is_parallel(self) -> bool {
+        matches!(self, Self::Parallel | Self::ParallelSharedNorm)
+    }
 }
 
 /// How weights are drawn. Biases start at 0.

@@ -70,6 +70,8 @@ fn rare() -> Vec<(Architecture, Details)> {
     let window = |window| Layer { window: Some(window), ..Layer::default() };
     // As many as compute, so that every one does.
     let experts = |router_bias| Some(Experts { count: 2, per_token: 2, router_bias });
+    let no_skip =
+        |norm_placement, mlp| Architecture { residual: Residual::None, norm_placement, mlp, ..plain() };
     let head = |width, of_body| HeadTransform {
         width,
         bias: true,
@@ -89,6 +91,11 @@ fn rare() -> Vec<(Architecture, Details)> {
             Architecture { norm_placement: NormPlacement::Normed, ..plain() },
             Architecture { attention_softcap: Some(0.5), logit_softcap: Some(2.0), ..plain() },
             Architecture { residual_scale: 0.5, logit_scale: 0.25, clip_qkv: Some(8.0), ..plain() },
+            no_skip(NormPlacement::Pre, Mlp::None),
+            no_skip(NormPlacement::Post, Mlp::Gelu),
+            no_skip(NormPlacement::Sandwich, Mlp::Swiglu),
+            no_skip(NormPlacement::Output, Mlp::Silu),
+            no_skip(NormPlacement::Normed, Mlp::Gelu),
             Architecture { experts: experts(true), ..plain() },
             Architecture { experts: experts(false), mlp: Mlp::ClampedSwiglu, ..plain() },
             Architecture { mlp: Mlp::ClampedSwiglu, clamp: Clamp { limit: 0.2, gain: 3.0 }, ..plain() },

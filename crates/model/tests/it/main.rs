@@ -5,6 +5,7 @@ mod cache;
 mod generate;
 mod gradients;
 mod hooks;
+mod no_skip;
 mod nope;
 mod order;
 mod positions;

@@ -180,6 +180,7 @@ pub fn write_run(dir: &Path, run: &PlannedRun, fate: Fate, chance: f64) {
             permuted: None,
             seen: None,
             unseen: None,
+            parts: Vec::new(),
         }
     });
     let outcome = match fate {

@@ -86,7 +86,7 @@ impl Findings {
 
     fn train(&mut self, run: &RunConfig) {
         let t = &run.train;
-        self.between("train.steps", t.steps, 1, 1_000_000_000);
+        self.between("train.steps", t.steps, 0, 1_000_000_000);
         self.between("train.batch_size", t.batch_size, 1, 1_000_000);
         match problem_with(t.lengths) {
             Some(problem) => self.rule(false, "train.lengths", || format!("is no range: {problem}")),
@@ -130,7 +130,7 @@ impl Findings {
                 format!("is {bar}, but should be an accuracy above 0 and at most 1; leave it out to train to the end")
             });
         }
-        for (i, step) in t.map_steps.iter().enumerate().filter(|(_, step)| t.steps > 0 && **step > t.steps) {
+        for (i, step) in t.map_steps.iter().enumerate().filter(|(_, step)| **step > t.steps) {
             let message =
                 format!("`train.map_steps` asks for step {step}, but the run has {} steps", t.steps);
             let keys = vec![format!("train.map_steps.{i}"), "train.map_steps".to_string()];

@@ -35,6 +35,7 @@
 //! | `resolve`, `check`, `size` | from tables to a run; rules beyond types; runs that no machine could hold |
 //! | `grid`, `experiment` | which keys vary; a file with its grid expanded |
 //! | `controls` | runs beside the grid's that must come out as foretold |
+//! | `plants` | what the doctor must find in a run |
 //! | `targets` | numbers of papers and findings, in a file of their own |
 //! | `run` | one resolved run with its name and hash |
 
@@ -48,6 +49,7 @@ mod kind;
 mod lengths;
 mod message;
 mod overrides;
+mod plants;
 mod resolve;
 mod run;
 mod size;
@@ -62,6 +64,7 @@ mod tests;
 pub use eval::EvalConfig;
 pub use experiment::Experiment;
 pub use lengths::{LONGEST, Lengths};
+pub use plants::Plants;
 pub use run::RunConfig;
 pub use source::{ConfigError, Place, Problem};
 pub use targets::load_targets;

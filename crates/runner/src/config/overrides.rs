@@ -13,7 +13,7 @@ use super::source::Sources;
 use super::tree::{Node, Tree, assign, in_order, parse_value};
 
 /// The tables of a run, and that of its controls.
-pub(crate) const SECTIONS: [&str; 6] = ["task", "model", "position", "train", "eval", CONTROLS];
+pub(crate) const SECTIONS: [&str; 7] = ["task", "model", "position", "train", "eval", "plants", CONTROLS];
 /// The table of runs that are planned beside.
 pub(crate) const CONTROLS: &str = "controls";
 /// The tables that name their kind.

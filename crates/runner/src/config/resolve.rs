@@ -14,6 +14,7 @@ use super::eval::EvalConfig;
 use super::hint::Known;
 use super::kind::nested;
 use super::message::{explained, problem};
+use super::plants::Plants;
 use super::run::RunConfig;
 use super::source::{Problem, Sources};
 use super::tree::{Node, Tree, find, show};
@@ -46,18 +47,24 @@ impl<'s> Resolver<'s> {
         let model = self.section::<Architecture>(tree, "model");
         let train = self.section(tree, "train");
         let eval = self.section::<EvalConfig>(tree, "eval");
+        let plants = self.section::<Plants>(tree, "plants");
         let control = match tree.get("control") {
             Some(value) => Some(self.read(tree, "control", value.clone(), &[]).map_err(|p| vec![p])?),
             None => None,
         };
-        let (task, position, model, train, eval) = match (task, position, model, train, eval) {
-            (Ok(task), Ok(position), Ok(model), Ok(train), Ok(eval)) => (task, position, model, train, eval),
-            (task, position, model, train, eval) => {
-                let problems = [task.err(), position.err(), model.err(), train.err(), eval.err()];
+        let (task, position, model, train, eval, plants) = match (task, position, model, train, eval, plants)
+        {
+            (Ok(task), Ok(position), Ok(model), Ok(train), Ok(eval), Ok(plants)) => {
+                (task, position, model, train, eval, plants)
+            }
+            (task, position, model, train, eval, plants) => {
+                let problems =
+                    [task.err(), position.err(), model.err(), train.err(), eval.err(), plants.err()];
                 return Err(problems.into_iter().flatten().collect());
             }
         };
-        let mut run = RunConfig { name: name.to_string(), task, model, position, train, eval, seed, control };
+        let name = name.to_string();
+        let mut run = RunConfig { name, task, model, position, train, eval, seed, control, plants };
         let (resolved, task) = self.tasks.of(&run.task);
         run.task = resolved;
         if find(tree, "eval.bins").is_none() {

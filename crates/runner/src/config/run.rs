@@ -11,6 +11,7 @@ use super::controls;
 use super::eval::EvalConfig;
 use super::experiment::load_single;
 use super::kind::KindTable;
+use super::plants::Plants;
 use super::source::{ConfigError, Problem};
 use super::train::TrainConfig;
 
@@ -34,6 +35,8 @@ pub struct RunConfig {
     pub seed: u64,
     /// What the run is there to guard against, and how it is trained other than its siblings; none for a result.
     pub control: Option<ControlKind>,
+    /// What the doctor must find in it, and what it must not.
+    pub plants: Plants,
 }
 
 /// The resolved file, in the order in which people read it.
@@ -48,6 +51,8 @@ struct Document<'a> {
     position: KindTable,
     train: &'a TrainConfig,
     eval: &'a EvalConfig,
+    #[serde(skip_serializing_if = "Plants::is_empty")]
+    plants: &'a Plants,
 }
 
 /// Longest name of a run's folder; with the experiment's folder and a file it stays below every system's limit.
@@ -69,6 +74,7 @@ impl RunConfig {
             position: self.position_table()?,
             train: &self.train,
             eval: &self.eval,
+            plants: &self.plants,
         };
         Ok(toml::to_string(&document)?)
     }

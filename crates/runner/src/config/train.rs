@@ -25,7 +25,7 @@ pub struct TrainConfig {
     /// Lengths that grow in the course of training, such as `{ from = 8, steps = 1000 }`: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub curriculum: Option<Curriculum>,
-    /// Optimiser steps: 1000.
+    /// Optimiser steps: 1000. With 0 the model is looked at and scored as it was drawn.
     pub steps: usize,
     /// Sequences in a step: 64.
     pub batch_size: usize,

@@ -69,6 +69,7 @@ mod tests {
             permuted: None,
             seen: None,
             unseen: None,
+            parts: Vec::new(),
         }
     }
 

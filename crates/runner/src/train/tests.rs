@@ -301,3 +301,29 @@ fn validation_draws_training_lengths_alone_and_strings_that_are_neither_trained_
         validation.is_disjoint(&test) && validation.is_disjoint(&training) && training.is_disjoint(&test)
     );
 }
+
+#[test]
+fn without_steps_the_model_is_scored_as_it_was_drawn_and_has_not_failed_to_train() {
+    let experiment = experiment(FIRST, &SHORT.replace("steps = 20", "steps = 0\nmap_steps = [0]"));
+    let config = &experiment.runs[0];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let evaluation = done(config, &path, 1, &Silent);
+    assert_eq!((evaluation.outcome, evaluation.steps), (Outcome::Measured, 0));
+    assert!(path.join("maps/step-000000.safetensors").is_file());
+    let written = files(&path);
+    // What is left of a run that was broken before its evaluation is taken up again.
+    fs::remove_file(path.join("DONE")).unwrap();
+    done(config, &path, 1, &Silent);
+    assert!(files(&path) == written);
+    let drawn = Parameters::new();
+    let task = config.task.build().unwrap();
+    let vb = drawn.seeded(Streams::new(config.seed), DType::F32, &Device::Cpu);
+    Transformer::new(&config.model_config(task.as_ref()), vb).unwrap();
+    let weights = path.join("checkpoints/step-000000/model.safetensors");
+    let weights = candle_core::safetensors::load(weights, &Device::Cpu).unwrap();
+    let numbers = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    for (name, var) in drawn.vars() {
+        assert_eq!(numbers(&weights[&name]), numbers(var.as_tensor()), "{name}");
+    }
+}

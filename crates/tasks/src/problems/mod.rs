@@ -15,6 +15,7 @@ registry! {
     selective_copy => SelectiveCopy,
     induction => Induction,
     mqar => Mqar,
+    max_retrieval => MaxRetrieval,
     even_pairs => EvenPairs,
     first_token => FirstToken,
     parity => Parity,
@@ -42,6 +43,7 @@ registry! {
     a_n_b_n => ANBN,
     a_n_b_n_c_n => ANBNCN,
     shuffle => Shuffle,
+    bigram_backcopy => BigramBackcopy,
     text => Text,
 }
 

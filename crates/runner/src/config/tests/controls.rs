@@ -148,7 +148,7 @@ fn mistakes_in_controls_are_marked() {
             "positive = { position = \"rop\" }",
             "37:25: `position.kind` cannot be \"rop\"; did you mean `rope`?",
         ),
-        ("positive = { train.steps = 0 }", "37:28: `train.steps` is 0, but should be"),
+        ("positive = { train.batch_size = 0 }", "37:33: `train.batch_size` is 0, but should be"),
         ("seeds = []\nfrozen = true", "37:9: `controls.seeds` is empty"),
     ] {
         let found = message(&with_controls(GRID, controls), &[]);

@@ -42,7 +42,7 @@ fn an_unknown_key_is_marked_at_every_level() {
 configs/x.toml:18:2: unknown key `trian`; did you mean `train`?
   18 | [trian]
      |  ^^^^^
-  allowed keys: name, description, seed, task, model, position, train, eval, controls, grid, targets"
+  allowed keys: name, description, seed, task, model, position, train, eval, plants, controls, grid, targets"
     );
     assert_eq!(
         after("base = 10000", "bse = 10000"),
@@ -160,7 +160,11 @@ configs/x.toml:28:17: `train.map_steps.1` should be a step number, 0 or more (th
 #[test]
 fn a_number_out_of_range_is_refused() {
     for (from, to, expected) in [
-        ("steps = 500", "steps = 0", "20:9: `train.steps` is 0, but should be 1 to 1000000000"),
+        (
+            "steps = 500",
+            "steps = 1000000001",
+            "20:9: `train.steps` is 1000000001, but should be 0 to 1000000000",
+        ),
         ("batch_size = 64", "batch_size = 0", "21:14: `train.batch_size` is 0, but should be 1 to 1000000"),
         (
             "learning_rate = 3e-3",

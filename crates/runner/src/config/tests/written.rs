@@ -103,6 +103,24 @@ fn anything_that_results_depend_on_changes_the_hash() {
 }
 
 #[test]
+fn what_is_planted_is_written_into_the_run_and_nothing_where_nothing_is() {
+    let plain = load(EXAMPLE, &[]).unwrap().runs.remove(0);
+    assert!(plain.plants.is_empty() && !plain.to_toml().unwrap().contains("plants"));
+    let grid = "seeds = 2\n[[grid.cases]]\nplants = { present = [\"sink\"] }\n[[grid.cases]]\ntrain.steps = 9\nplants.absent = [\"sink\", \"overload\"]";
+    let text = with_grid(grid).replace("map_steps = [0, 100]", "");
+    let runs = load(&text, &[]).unwrap().runs;
+    let lists = |run: &RunConfig| (run.plants.present.clone(), run.plants.absent.clone());
+    assert_eq!(lists(&runs[0]), (vec!["sink".to_owned()], vec![]));
+    assert_eq!(lists(&runs[3]), (vec![], vec!["sink".to_owned(), "overload".to_owned()]));
+    for run in &runs {
+        assert_eq!(RunConfig::from_toml(&run.to_toml().unwrap()).unwrap(), *run);
+        assert_ne!(run.hash(), plain.hash());
+    }
+    let found = message(&example("[eval]", "[plants]\nabsnt = []\n[eval]"), &[]);
+    assert!(found.contains("`plants`") && found.contains("`absent`"), "{found}");
+}
+
+#[test]
 fn a_grid_is_no_single_run() {
     let error = RunConfig::from_toml(&with_grid("seeds = 2")).unwrap_err().to_string();
     assert!(error.starts_with("config.toml: this configuration stands for 2 runs"), "{error}");
