@@ -15,10 +15,12 @@
 //! csv         Results → one row a run
 //! html        Results + Summary → a page that opens offline
 //! inspect     the heads of a model → a page and pictures
+//! cost        time, memory and operations against length → a table and a page
 //! ```
 //! Nothing here computes with a model: the crate compiles without Candle, and the same folder gives the same bytes.
 
 pub mod controls;
+pub mod cost;
 mod counts;
 mod csv;
 mod estimate;
