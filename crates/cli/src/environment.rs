@@ -31,7 +31,7 @@ pub(crate) fn settle() {
     let verbs: Vec<_> = std::env::args_os().skip(1).take(2).collect();
     let looks = matches!(
         verbs.iter().filter_map(|verb| verb.to_str()).collect::<Vec<_>>()[..],
-        ["inspect" | "doctor" | "generate", ..] | ["bench", "look"]
+        ["inspect" | "doctor" | "generate" | "cost", ..] | ["bench", "look"]
     );
     let wanted = VARIABLES.into_iter().chain(looks.then_some(LOOKING));
     let unset: Vec<_> = wanted.filter(|(name, _)| std::env::var_os(name).is_none()).collect();

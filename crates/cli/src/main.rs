@@ -3,8 +3,10 @@
 //! Results go to stdout, everything else to stderr. Exit codes: 0 success, 1 failure, 2 wrong usage, of which a
 //! configuration that cannot be run is a kind.
 
+mod allocator;
 mod bench;
 mod compare;
+mod cost;
 mod demo;
 mod doctor;
 mod environment;
@@ -23,9 +25,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// glibc gives large buffers back to the system at every free; training allocates them thousands of times a second.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Counted = allocator::Counted;
 
 /// A laboratory for self-attention: train small transformers, see which fail, where and why.
 #[derive(Parser)]
@@ -47,6 +48,8 @@ enum Verb {
     Doctor(Box<doctor::Arguments>),
     /// What a model writes after a prompt.
     Generate(generate::Arguments),
+    /// Time, memory and operations of attention against the length of the input.
+    Cost(Box<cost::Arguments>),
     /// Time a training step, a look at the heads, a grid of small runs, or the making of batches.
     #[command(subcommand)]
     Bench(bench::Verb),
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Verb::Inspect(arguments) => inspect::run(*arguments),
         Verb::Doctor(arguments) => doctor::run(*arguments),
         Verb::Generate(arguments) => generate::run(arguments),
+        Verb::Cost(arguments) => cost::run(*arguments),
         Verb::Bench(verb) => bench::run(verb),
         Verb::List(arguments) => list::run(arguments),
     };
@@ -89,7 +93,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
     use attnlab_runner::{RunError, config::ConfigError};
     error.chain().any(|cause| {
         cause.is::<ConfigError>()
-            || matches!(cause.downcast_ref(), Some(RunError::Config(_)))
+            || matches!(cause.downcast_ref(), Some(RunError::Config(_) | RunError::Text(_)))
             || cause.is::<attnlab_hooks::HookError>()
             || matches!(cause.downcast_ref(), Some(AnalysisError::Hook(_)))
             || matches!(cause.downcast_ref(), Some(HeadsError::Hook(_)))

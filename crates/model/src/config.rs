@@ -389,7 +389,16 @@ impl ModelConfig {
     /// 3·B·T·(L·(24·D² + 2·T·D) + 2·D·V) for a plain block; causal attention counted at half of T×T.
     pub fn training_flops(&self, batch: usize, len: usize) -> f64 {
         let a = &self.architecture;
-        let (d, k, t) = (a.d_model as f64, a.head_width() as f64, len as f64);
+        let (h, k, t) = (a.n_heads as f64, a.head_width() as f64, len as f64);
+        let attention = 4.0 * t * h * k * if self.mask == Mask::Causal { 0.5 } else { 1.0 };
+        let per_token = a.n_layers as f64 * attention + self.linear_flops();
+        3.0 * batch as f64 * t * per_token
+    }
+
+    /// Multiply-adds ×2 of the linear maps for one token in a forward pass: projections, MLP and head.
+    pub fn linear_flops(&self) -> f64 {
+        let a = &self.architecture;
+        let (d, k) = (a.d_model as f64, a.head_width() as f64);
         let (h, g) = (a.n_heads as f64, a.kv_heads() as f64);
         let projections = 2.0 * d * k * (2.0 * h + 2.0 * g);
         let mlp_matrices = match a.mlp {
@@ -398,8 +407,6 @@ impl ModelConfig {
             _ => 2.0,
         };
         let mlp = 2.0 * mlp_matrices * d * a.mlp_width() as f64;
-        let attention = 4.0 * t * h * k * if self.mask == Mask::Causal { 0.5 } else { 1.0 };
-        let per_token = a.n_layers as f64 * (projections + mlp + attention) + 2.0 * d * self.n_outputs as f64;
-        3.0 * batch as f64 * t * per_token
+        a.n_layers as f64 * (projections + mlp) + 2.0 * d * self.n_outputs as f64
     }
 }

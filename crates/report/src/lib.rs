@@ -16,10 +16,12 @@
 //! html        Results + Summary → a page that opens offline
 //! inspect     the heads of a model → a page and pictures
 //! doctor      what is wrong with a model → a page
+//! cost        time, memory and operations against length → a table and a page
 //! ```
 //! Nothing here computes with a model: the crate compiles without Candle, and the same folder gives the same bytes.
 
 pub mod controls;
+pub mod cost;
 mod counts;
 mod csv;
 pub mod doctor;

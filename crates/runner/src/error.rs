@@ -36,6 +36,9 @@ pub enum RunError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A text, or a model for it, that nothing can be measured on.
+    #[error("{0}")]
+    Text(String),
     /// The task refused.
     #[error(transparent)]
     Task(#[from] attnlab_tasks::TaskError),

@@ -7,11 +7,13 @@
 //! step     loss and gradient of one batch over micro-batches: the same bytes on any number of threads
 //! draw     what a step trains on: lengths, mixtures, curricula; true labels or shuffled ones
 //! evaluate accuracy by length against computed chance, on shuffled inputs, on strings not trained on; the outcome
+//! cost     time, memory and operations of attention against length
 //! ```
 //! Nothing here prints: what happens is told to a [`Progress`].
 
 pub mod bench;
 pub mod config;
+pub mod cost;
 
 mod checkpoint;
 mod draw;

@@ -10,6 +10,7 @@ use attnlab_runner::bench;
 use serde::Serialize;
 
 use crate::{End, Usage, say};
+pub(crate) use size::position;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Verb {
@@ -103,6 +104,6 @@ fn print(measured: &impl Serialize) -> Result<End> {
     Ok(End::Success)
 }
 
-fn positive(name: &str, value: usize) -> Result<usize, Usage> {
+pub(crate) fn positive(name: &str, value: usize) -> Result<usize, Usage> {
     if value == 0 { Err(Usage(format!("--{name} is 0; it must be at least 1"))) } else { Ok(value) }
 }

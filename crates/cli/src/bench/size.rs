@@ -55,7 +55,8 @@ impl Size {
     }
 }
 
-fn position(kind: &str) -> Result<PositionConfig, Usage> {
+/// An encoding in its default form.
+pub(crate) fn position(kind: &str) -> Result<PositionConfig, Usage> {
     let tagged = serde_json::Value::from_iter([(kind, serde_json::Value::Object(serde_json::Map::new()))]);
     serde_json::from_value(tagged).map_err(|_| {
         let kinds: Vec<&str> = attnlab_positions::registry().iter().map(|info| info.kind).collect();

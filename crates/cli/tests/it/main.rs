@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod bench;
+mod cost;
 mod damage;
 mod doctor;
 mod inspect;

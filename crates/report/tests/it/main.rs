@@ -5,6 +5,7 @@
 mod browser;
 mod chromium;
 mod controls;
+mod cost;
 mod fixture;
 mod losses;
 mod page;

@@ -15,6 +15,7 @@ pub use capture::{Capture, CaptureResult, What};
 pub use grid::{Grid, GridResult};
 pub use size::{Size, SizeResult};
 pub use train::{Train, TrainResult};
+pub(crate) use usage::cpu_ms;
 pub use usage::peak_rss_mib;
 
 /// Sorts times and takes the middle one; the mean of the two middle ones of an even number.

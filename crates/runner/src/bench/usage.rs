@@ -1,11 +1,11 @@
 //! What the process has used so far, where the system tells.
 
 #[cfg(unix)]
-pub(super) use told::cpu_ms;
+pub(crate) use told::cpu_ms;
 #[cfg(unix)]
 pub use told::peak_rss_mib;
 #[cfg(not(unix))]
-pub(super) use untold::cpu_ms;
+pub(crate) use untold::cpu_ms;
 #[cfg(not(unix))]
 pub use untold::peak_rss_mib;
 
@@ -15,7 +15,7 @@ mod told {
     use nix::sys::time::TimeValLike;
 
     /// User and system time.
-    pub(in super::super) fn cpu_ms() -> Option<f64> {
+    pub(crate) fn cpu_ms() -> Option<f64> {
         let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
         Some((usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e3)
     }
@@ -30,7 +30,7 @@ mod told {
 
 #[cfg(not(unix))]
 mod untold {
-    pub(in super::super) fn cpu_ms() -> Option<f64> {
+    pub(crate) fn cpu_ms() -> Option<f64> {
         None
     }
 
