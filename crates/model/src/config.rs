@@ -406,7 +406,10 @@ impl ModelConfig {
             return refuse("registers", problem);
         }
         if registers > 0 && details.counting != Counting::All {
-            return refuse("registers", "positions that leave out padding have no place for registers".to_string());
+            return refuse(
+                "registers",
+                "positions that leave out padding have no place for registers".to_string(),
+            );
         }
         self.position
             .validate(&self.position_shape())

@@ -33,8 +33,8 @@ pub use attention::weights::WeightsConfig;
 pub use cache::Cache;
 pub use config::{
     Architecture, AttentionForm, Clamp, ConfigError, Convolution, Counting, Details, Experts, ExtraKey,
-    Factorised, Gate, HeadTransform, Initialisation, Layer, Mask, Mlp, ModelConfig, Norm, NormPlacement, Nothing,
-    NullOption, Over, Projected, QkNorm, Residual, ScoreScale,
+    Factorised, Gate, HeadTransform, Initialisation, Layer, Mask, Mlp, ModelConfig, Norm, NormPlacement,
+    Nothing, NullOption, Over, Projected, QkNorm, Residual, ScoreScale,
 };
 pub use dropout::Dropout;
 pub use error::{ModelError, Result};

@@ -93,9 +93,8 @@ impl Attention {
         let a = &config.architecture;
         let (d, k) = (a.d_model, a.head_width());
         let (n_heads, n_kv_heads) = (a.n_heads, a.kv_heads());
-        let inward = |heads, name: &str| {
-            Projection::in_block((d, heads * k), a.qkv_bias, Role::Inner, a, vb.pp(name))
-        };
+        let inward =
+            |heads, name: &str| Projection::in_block((d, heads * k), a.qkv_bias, Role::Inner, a, vb.pp(name));
         let qk_norm = if a.qk_norm {
             let norm = |heads, name: &str| HeadNorm::new((heads, k), a, vb.pp(name));
             Some((norm(n_heads, "q_norm")?, norm(n_kv_heads, "k_norm")?))
@@ -178,7 +177,8 @@ impl Attention {
         let dropout = dropout
             .map(|masks| AttentionDropout { p: self.dropout, seed: masks.seed("pattern", self.layer) });
         let pass = route::Pass { parts: &parts, v: &v, dropout, training: masks.is_some(), at };
-        let softmaxes = if edited || !self.has_fused_biases(&parts) { None } else { self.weights.softmaxes()? };
+        let softmaxes =
+            if edited || !self.has_fused_biases(&parts) { None } else { self.weights.softmaxes()? };
         let z = match softmaxes {
             Some(softmaxes) => self.fused(&pass, &softmaxes, observer)?,
             None => self.composed(&pass, observer)?,

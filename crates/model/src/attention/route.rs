@@ -188,8 +188,7 @@ impl Attention {
             Some(dropout) => {
                 // As the kernel has it, to which the extra key is the first.
                 let front = usize::from(beside.is_some());
-                let factors =
-                    dropout.factors((b, h, t, front + keys), pattern.dtype(), pattern.device())?;
+                let factors = dropout.factors((b, h, t, front + keys), pattern.dtype(), pattern.device())?;
                 let beside = match beside {
                     Some(beside) => Some((beside * factors.narrow(3, 0, 1)?)?),
                     None => None,

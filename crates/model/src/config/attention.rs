@@ -31,6 +31,23 @@ pub struct AttentionForm {
 }
 
 impl AttentionForm {
+    /// Number of trainable scalars that a layer has for it, but for the numbers γ of `sigma_reparam`.
+    pub fn parameter_count(&self, a: &Architecture) -> usize {
+        let (d, h) = (a.d_model, a.n_heads);
+        let gate = match self.gate {
+            Gate::None(_) => 0,
+            Gate::Head(_) => h * (d + 1),
+            Gate::Element(_) => h * a.head_width() * (d + 1),
+        };
+        let extra = match self.extra_key {
+            ExtraKey::None => 0,
+            ExtraKey::Key => a.kv_heads() * a.head_width(),
+            ExtraKey::KeyValue => 2 * a.kv_heads() * a.head_width(),
+        };
+        let scale = if matches!(self.score_scale, ScoreScale::Ssmax(_)) { h } else { 0 };
+        self.weights.parameter_count(a).saturating_add(gate + extra + scale)
+    }
+
     /// Refuses what no attention can be built from.
     pub(super) fn validate(&self, a: &Architecture) -> Result<(), ConfigError> {
         self.weights.validate(a)?;
@@ -45,7 +62,10 @@ impl AttentionForm {
         if let Gate::Head(Bias { bias }) | Gate::Element(Bias { bias }) = &self.gate
             && !bias.is_finite()
         {
-            return Err(ConfigError { field: "attention.gate", problem: format!("bias {bias} is not finite") });
+            return Err(ConfigError {
+                field: "attention.gate",
+                problem: format!("bias {bias} is not finite"),
+            });
         }
         Ok(())
     }

@@ -59,7 +59,8 @@ fn every_form_says_what_it_is_and_its_example_builds() {
 #[test]
 fn a_kind_that_does_not_exist_and_an_option_that_it_has_not_are_refused() {
     let read = |weights: &str| -> Result<Architecture, String> {
-        serde_json::from_str(&format!(r#"{{"attention":{{"weights":{weights}}}}}"#)).map_err(|e| e.to_string())
+        serde_json::from_str(&format!(r#"{{"attention":{{"weights":{weights}}}}}"#))
+            .map_err(|e| e.to_string())
     };
     for (weights, what) in [
         (r#""rellu""#, "unknown variant `rellu`"),
@@ -139,7 +140,19 @@ fn by_definition(kind: &str, s: &[f64], parameter: impl Fn(&str) -> f64) -> Vec<
 
 #[test]
 fn weights_are_those_of_their_definition_and_make_z() {
-    let kinds = ["softmax", "sigmoid", "relu", "elastic", "lazy", "softpick", "clipped", "sparsemax", "entmax", "top_k", "adaptive"];
+    let kinds = [
+        "softmax",
+        "sigmoid",
+        "relu",
+        "elastic",
+        "lazy",
+        "softpick",
+        "clipped",
+        "sparsemax",
+        "entmax",
+        "top_k",
+        "adaptive",
+    ];
     for kind in kinds {
         let options = match kind {
             "clipped" => "low = -0.2, high = 1.1",
@@ -152,9 +165,14 @@ fn weights_are_those_of_their_definition_and_make_z() {
         for mask in [Mask::Causal, Mask::Bidirectional] {
             let config = config(architecture(&text), position("alibi"), mask);
             let (model, parameters) = stirred(&config, DType::F64);
-            let found = capture(&model, &[Site::ScoresRaw, Site::Scores, Site::Pattern, Site::V, Site::Z], &tokens(2, 9));
+            let found = capture(
+                &model,
+                &[Site::ScoresRaw, Site::Scores, Site::Pattern, Site::V, Site::Z],
+                &tokens(2, 9),
+            );
             let get = |site| found.get(Point::block(site, 1)).unwrap();
-            let [raw, scores, pattern] = [Site::ScoresRaw, Site::Scores, Site::Pattern].map(|site| nested(get(site)));
+            let [raw, scores, pattern] =
+                [Site::ScoresRaw, Site::Scores, Site::Pattern].map(|site| nested(get(site)));
             let [v, z] = [Site::V, Site::Z].map(|site| nested(get(site))); // [T][heads][K]
             let values = |name: &str| -> Vec<f64> {
                 let name = format!("blocks.1.attn.weights.{name}");
@@ -178,7 +196,11 @@ fn weights_are_those_of_their_definition_and_make_z() {
                         let expected = weights.get(j).copied().unwrap_or(0.0);
                         let tolerance = if kind == "softpick" { 1e-4 } else { 1e-9 };
                         let error = (pattern[h][i][j] - expected).abs();
-                        assert!(error < tolerance, "{kind} {mask:?} {h} {i} {j}: {} {expected}", pattern[h][i][j]);
+                        assert!(
+                            error < tolerance,
+                            "{kind} {mask:?} {h} {i} {j}: {} {expected}",
+                            pattern[h][i][j]
+                        );
                     }
                     for d in 0..4 {
                         let expected: f64 = (0..9).map(|j| pattern[h][i][j] * v[j][h / 2][d]).sum();
@@ -259,7 +281,8 @@ fn halves_are_turned_apart_by_an_encoding_of_half_the_width() {
 fn an_extra_key_is_seen_by_all_and_adds_its_value() {
     for name in ["none", "alibi"] {
         let text = "attention.extra_key = \"key_value\"\nattention.score_scale = \"ssmax\"\nnull_option = \"learned\"";
-        let (model, parameters) = stirred(&config(architecture(text), position(name), Mask::Causal), DType::F64);
+        let (model, parameters) =
+            stirred(&config(architecture(text), position(name), Mask::Causal), DType::F64);
         let found = capture(&model, &[Site::Q, Site::Scores, Site::V, Site::Pattern, Site::Z], &tokens(2, 7));
         let get = |site| nested(found.get(Point::block(site, 1)).unwrap());
         let [q, v, z] = [Site::Q, Site::V, Site::Z].map(get); // [T][heads][K]
@@ -270,7 +293,8 @@ fn an_extra_key_is_seen_by_all_and_adds_its_value() {
             let of_group = |x: &[f64]| x[h / 2 * 4..][..4].to_vec();
             for i in 0..7 {
                 let own = dot(&q[i][h], &of_group(&key)) / 2.0 * scale[h] * ((i + 1) as f64).ln();
-                let total: f64 = own.exp() + null[h].exp() + (0..=i).map(|j| scores[h][i][j].exp()).sum::<f64>();
+                let total: f64 =
+                    own.exp() + null[h].exp() + (0..=i).map(|j| scores[h][i][j].exp()).sum::<f64>();
                 for d in 0..4 {
                     let mut expected = own.exp() / total * of_group(&value)[d];
                     for j in 0..=i {
@@ -278,7 +302,11 @@ fn an_extra_key_is_seen_by_all_and_adds_its_value() {
                         assert!((pattern[h][i][j] - weight).abs() < 1e-12, "{name}");
                         expected += weight * v[j][h / 2][d];
                     }
-                    assert!((z[i][h][d] - expected).abs() < 1e-12, "{name}: {} is not {expected}", z[i][h][d]);
+                    assert!(
+                        (z[i][h][d] - expected).abs() < 1e-12,
+                        "{name}: {} is not {expected}",
+                        z[i][h][d]
+                    );
                 }
             }
         }
@@ -289,7 +317,8 @@ fn an_extra_key_is_seen_by_all_and_adds_its_value() {
 fn a_gate_multiplies_what_a_head_gives() {
     for (kind, width) in [("head", 1), ("element", 4)] {
         let text = format!("attention.gate = \"{kind}\"");
-        let (model, parameters) = stirred(&config(architecture(&text), position("rope"), Mask::Causal), DType::F64);
+        let (model, parameters) =
+            stirred(&config(architecture(&text), position("rope"), Mask::Causal), DType::F64);
         let found = capture(&model, &[Site::ResidPre, Site::Pattern, Site::V, Site::Z], &tokens(2, 5));
         let get = |site| nested(found.get(Point::block(site, 1)).unwrap());
         let (pattern, v, z) = (get(Site::Pattern), get(Site::V), get(Site::Z));
@@ -304,7 +333,8 @@ fn a_gate_multiplies_what_a_head_gives() {
         for i in 0..5 {
             let mean = x[i].iter().sum::<f64>() / 8.0;
             let variance = x[i].iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 8.0;
-            let normed = |d: usize| (x[i][d] - mean) / (variance + 1e-5).sqrt() * norm("weight")[d] + norm("bias")[d];
+            let normed =
+                |d: usize| (x[i][d] - mean) / (variance + 1e-5).sqrt() * norm("weight")[d] + norm("bias")[d];
             let normed: Vec<f64> = (0..8).map(normed).collect();
             for h in 0..4 {
                 for d in 0..4 {
@@ -321,7 +351,8 @@ fn a_gate_multiplies_what_a_head_gives() {
 #[test]
 fn sigma_reparam_divides_by_the_largest_singular_value() {
     let text = "attention.sigma_reparam = true\nqkv_bias = false";
-    let (model, parameters) = stirred(&config(architecture(text), position("none"), Mask::Causal), DType::F64);
+    let (model, parameters) =
+        stirred(&config(architecture(text), position("none"), Mask::Causal), DType::F64);
     let q = parameter(&parameters, "q.weight"); // (16, 8)
     // The largest eigenvalue of WᵀW, by squaring it ten times.
     let gram = |at: usize| -> f64 { (0..16).map(|r| q[r * 8 + at / 8] * q[r * 8 + at % 8]).sum() };
@@ -331,7 +362,8 @@ fn sigma_reparam_divides_by_the_largest_singular_value() {
         let trace: f64 = (0..8).map(|i| square[i * 9]).sum();
         log += trace.ln() / f64::from(1 << round);
         let unit: Vec<f64> = square.iter().map(|x| x / trace).collect();
-        square = (0..64).map(|at| (0..8).map(|m| unit[at / 8 * 8 + m] * unit[m * 8 + at % 8]).sum()).collect();
+        square =
+            (0..64).map(|at| (0..8).map(|m| unit[at / 8 * 8 + m] * unit[m * 8 + at % 8]).sum()).collect();
     }
     let sigma = (log / 2.0).exp();
     let gain = parameter(&parameters, "q.gain")[0];
@@ -479,14 +511,20 @@ fn a_watcher_sees_the_text_and_what_goes_to_nothing() {
                 for (j, weight) in row.weights.iter().enumerate() {
                     assert!((f64::from(*weight) - whole[n + j].abs()).abs() < 1e-6, "{text}");
                 }
-                let free = matches!(form.weights.kind(), "sigmoid" | "relu" | "elastic" | "lazy" | "softpick" | "clipped");
+                let free = matches!(
+                    form.weights.kind(),
+                    "sigmoid" | "relu" | "elastic" | "lazy" | "softpick" | "clipped"
+                );
                 let kind = form.weights.kind();
                 let beside = form.extra_key != attnlab_model::ExtraKey::None && kind != "differential";
                 let null_option = architecture.null_option != attnlab_model::NullOption::None;
                 assert_eq!(row.null.is_some(), free || beside || null_option || n > 0, "{text} {name}");
                 if let Some(null) = row.null {
                     let lacks = 1.0 - row.weights.iter().map(|&a| f64::from(a)).sum::<f64>();
-                    assert!((f64::from(null) - lacks.max(0.0)).abs() < 1e-5, "{text} {name}: {null}, {lacks}");
+                    assert!(
+                        (f64::from(null) - lacks.max(0.0)).abs() < 1e-5,
+                        "{text} {name}: {null}, {lacks}"
+                    );
                     with_null += 1;
                 }
             }
@@ -510,7 +548,9 @@ fn registers_are_tokens_that_the_text_sees_and_that_leave_no_output() {
             parameters.vars().into_iter().map(|(name, var)| (name, var.as_tensor().clone())).collect();
         for (name, var) in others.vars() {
             let value = match name.as_str() {
-                "embed.weight" => Tensor::cat(&[&values["embed.weight"], &values["registers.weight"]], 0).unwrap(),
+                "embed.weight" => {
+                    Tensor::cat(&[&values["embed.weight"], &values["registers.weight"]], 0).unwrap()
+                }
                 name => values[name].clone(),
             };
             var.set(&value).unwrap();

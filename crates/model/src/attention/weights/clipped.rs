@@ -43,7 +43,9 @@ impl Kind for Config {
         finite("high", self.high)?;
         if self.low > 0.0 || self.high < 1.0 {
             let Self { low, high } = self;
-            return refuse(format!("low {low} and high {high}; expected low ≤ 0, or hidden keys had weights, and high ≥ 1"));
+            return refuse(format!(
+                "low {low} and high {high}; expected low ≤ 0, or hidden keys had weights, and high ≥ 1"
+            ));
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ impl Kind for Config {
         formula: "A = softmax(q₁k₁ᵀ/√(K/2)) − λ·softmax(q₂k₂ᵀ/√(K/2)), halves of each head's queries and keys, which an \
                   encoding turns apart; λ = exp(λ_q1·λ_k1) − exp(λ_q2·λ_k2) + λ₀, λ₀ = 0.8 − 0.6·exp(−0.3·l) in block l = 0, \
                   1, …; each head's z is RMS-normalised and multiplied by 1 − λ₀",
-        cost: "2K + K numbers a layer; two passes of the kernel at full width",
+        cost: "3K numbers a layer; two passes of the kernel at full width",
         effect: "less weight on what is irrelevant, smaller outliers; the pattern has weights below 0, of which \
                  statistics see the size",
         source: "Ye et al. 2024 (arXiv 2410.05258)",
@@ -33,9 +33,16 @@ impl Kind for Config {
         2
     }
 
+    fn parameter_count(&self, a: &Architecture) -> usize {
+        3 * a.head_width()
+    }
+
     fn validate(&self, a: &Architecture) -> std::result::Result<(), ConfigError> {
         if !a.head_width().is_multiple_of(2) {
-            return refuse(format!("heads of {} dimensions have no halves; set an even head_dim", a.head_width()));
+            return refuse(format!(
+                "heads of {} dimensions have no halves; set an even head_dim",
+                a.head_width()
+            ));
         }
         Ok(())
     }

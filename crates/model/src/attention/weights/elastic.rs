@@ -36,6 +36,10 @@ impl Kind for Config {
         fused: false,
     };
 
+    fn parameter_count(&self, a: &Architecture) -> usize {
+        a.n_heads
+    }
+
     fn validate(&self, _: &Architecture) -> std::result::Result<(), ConfigError> {
         finite("tau", self.tau)
     }

@@ -39,6 +39,10 @@ impl Kind for Config {
         fused: false,
     };
 
+    fn parameter_count(&self, a: &Architecture) -> usize {
+        a.n_heads.saturating_mul(self.reach.saturating_add(1))
+    }
+
     fn validate(&self, _: &Architecture) -> std::result::Result<(), ConfigError> {
         finite("tau", self.tau)?;
         match self.reach {
@@ -71,7 +75,8 @@ impl Weights for Lazy {
         let table = Tensor::cat(&[&self.bias, &zeros], 1)?;
         let first = if of.causal { 0 } else { 1 - of.queries as i64 };
         let last = of.keys.saturating_sub(1) as i64;
-        let columns: Vec<u32> = (first..=last).map(|distance| distance.unsigned_abs().min(reach as u64) as u32).collect();
+        let columns: Vec<u32> =
+            (first..=last).map(|distance| distance.unsigned_abs().min(reach as u64) as u32).collect();
         let columns = Tensor::from_slice(&columns, columns.len(), self.bias.device())?;
         Ok(Some(DistanceBias { values: table.index_select(&columns, 1)?, first }))
     }

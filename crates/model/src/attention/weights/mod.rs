@@ -100,6 +100,11 @@ pub(crate) trait Kind {
         1
     }
 
+    /// Number of trainable scalars of a layer.
+    fn parameter_count(&self, _: &Architecture) -> usize {
+        0
+    }
+
     /// Refuses what cannot be built.
     fn validate(&self, _: &Architecture) -> std::result::Result<(), ConfigError> {
         Ok(())
@@ -144,6 +149,11 @@ macro_rules! registry {
                 match self { $(Self::$variant(config) => config.parts(),)* }
             }
 
+            /// Number of trainable scalars of a layer.
+            pub(crate) fn parameter_count(&self, a: &Architecture) -> usize {
+                match self { $(Self::$variant(config) => config.parameter_count(a),)* }
+            }
+
             /// Refuses what cannot be built.
             pub(crate) fn validate(&self, a: &Architecture) -> ::std::result::Result<(), ConfigError> {
                 match self { $(Self::$variant(config) => config.validate(a),)* }
@@ -185,3 +195,7 @@ impl Default for WeightsConfig {
 fn on_host(x: &Tensor) -> Result<Vec<f64>> {
     Ok(x.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -37,7 +37,10 @@ struct Softpick;
 
 impl Weights for Softpick {
     /// With m = max(max s, 0), both sums times exp(−m): exp(s) − 1 is exp(s − m) − exp(−m), and nothing overflows.
-    #[expect(clippy::disallowed_methods, reason = "but for ε, which is small, the result does not depend on the shift")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "but for ε, which is small, the result does not depend on the shift"
+    )]
     fn weigh(&self, scores: &[Tensor], _: &Rows<'_>) -> Result<Tensor> {
         let scores = &scores[0];
         if scores.elem_count() == 0 {

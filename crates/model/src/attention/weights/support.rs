@@ -25,7 +25,10 @@ pub(super) fn support(scores: &Tensor, choose: impl Fn(&[f64]) -> usize) -> Resu
 
 /// Scores less the largest of their row, 0 where the support is empty: these forms do not see the shift, and small numbers
 /// are precise.
-#[expect(clippy::disallowed_methods, reason = "the result does not depend on the shift, so neither does its gradient")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the result does not depend on the shift, so neither does its gradient"
+)]
 pub(super) fn shifted(scores: &Tensor, support: &Tensor) -> Result<Tensor> {
     if scores.elem_count() == 0 {
         return Ok(scores.clone()); // Candle has no maximum of nothing
