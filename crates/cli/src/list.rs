@@ -27,6 +27,8 @@ enum Kind {
     Encodings,
     /// Tasks.
     Tasks,
+    /// Forms of attention.
+    Attention,
     /// Statistics of a head.
     Metrics,
     /// Families of checkpoints that can be opened.
@@ -44,6 +46,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<End> {
     let entries = match arguments.kind {
         Kind::Encodings => encodings(),
         Kind::Tasks => tasks(),
+        Kind::Attention => attention(),
         Kind::Metrics => metrics(),
         Kind::Families => families(),
     };
@@ -74,6 +77,16 @@ fn tasks() -> Vec<Value> {
         })
     };
     attnlab_tasks::registry().iter().map(entry).collect()
+}
+
+fn attention() -> Vec<Value> {
+    let entry = |form: &attnlab_model::Form| {
+        json!({
+            "name": form.name, "title": form.title, "formula": form.formula, "cost": form.cost, "effect": form.effect,
+            "source": form.source, "example": form.example, "fused": form.fused,
+        })
+    };
+    attnlab_model::registry().map(entry).collect()
 }
 
 fn metrics() -> Vec<Value> {

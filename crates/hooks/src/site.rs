@@ -185,6 +185,9 @@ impl Site {
             Self::ResidMid => {
                 "attention and MLP run in parallel in its blocks; hook hook_resid_pre or hook_resid_post instead"
             }
+            Self::ScoresRaw | Self::Scores => {
+                "its attention has more than one map of scores a head; hook attn.hook_pattern instead"
+            }
             Self::MlpPre | Self::MlpPost | Self::MlpOut => "its blocks have no MLP of this form",
             Self::LnFinal => "it has no final norm; hook hook_resid_post of the last block instead",
             _ => "its architecture has no such activation",

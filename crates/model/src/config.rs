@@ -1,12 +1,16 @@
 //! What a transformer is made of: every choice a field, nothing decided elsewhere.
 
+mod attention;
 mod details;
+pub(crate) mod kind;
 mod kinds;
 
 use attnlab_positions::PositionConfig;
 use serde::{Deserialize, Serialize};
 
+pub use attention::{AttentionForm, ExtraKey, Gate, ScoreScale};
 pub use details::{Convolution, Counting, Details, Factorised, HeadTransform, Layer, Projected};
+pub use kind::Nothing;
 pub use kinds::{
     Clamp, Experts, Initialisation, Mask, Mlp, Norm, NormPlacement, NullOption, Over, QkNorm, Residual,
 };
@@ -95,6 +99,13 @@ pub struct Architecture {
     pub null_option: NullOption,
     /// How weights are drawn.
     pub init: Initialisation,
+    /// Learned tokens in front of every sequence. They take the positions 0, …, n − 1, and the text's begin at n; hidden
+    /// states and logits are those of the text.
+    #[serde(skip_serializing_if = "is_default")]
+    pub registers: usize,
+    /// The form of attention, where it is not plain softmax.
+    #[serde(skip_serializing_if = "is_default")]
+    pub attention: AttentionForm,
 }
 
 impl Default for Architecture {
@@ -133,6 +144,8 @@ impl Default for Architecture {
             attention_dropout: 0.0,
             null_option: NullOption::None,
             init: Initialisation::Gpt2,
+            registers: 0,
+            attention: AttentionForm::default(),
         }
     }
 }
@@ -263,6 +276,10 @@ impl Architecture {
                 return refuse("experts", "experts are MLPs, and mlp is \"none\"".to_string());
             }
         }
+        self.attention.validate(self)?;
+        if self.registers > 1 << 16 {
+            return refuse("registers", format!("{} is not between 0 and 65536", self.registers));
+        }
         let alone = matches!(
             self.norm_placement,
             NormPlacement::Post | NormPlacement::Output | NormPlacement::Normed
@@ -291,8 +308,8 @@ impl ModelConfig {
         attnlab_positions::Shape {
             d_model: narrow.map_or(self.architecture.d_model, |factorised| factorised.width),
             n_heads: self.architecture.n_heads,
-            head_dim: self.architecture.head_width(),
-            max_len: self.max_len,
+            head_dim: self.architecture.head_width() / self.architecture.attention.weights.parts(),
+            max_len: self.max_len + self.architecture.registers,
             causal: self.mask == Mask::Causal,
         }
     }
@@ -378,6 +395,20 @@ impl ModelConfig {
                     "a head of {} classes cannot share the embedding of {} tokens; set it to false",
                     self.n_outputs, self.vocab_size
                 ),
+            );
+        }
+        let registers = self.architecture.registers;
+        if registers > 0 && self.position.places_tokens() {
+            let problem = format!(
+                "{registers} registers stand in front of the tokens, whose places \"{}\" decides; use another encoding or none",
+                self.position.kind()
+            );
+            return refuse("registers", problem);
+        }
+        if registers > 0 && details.counting != Counting::All {
+            return refuse(
+                "registers",
+                "positions that leave out padding have no place for registers".to_string(),
             );
         }
         self.position

@@ -22,14 +22,19 @@ mod mlp;
 mod norm;
 mod projection;
 mod score;
+mod spectral;
 mod transformer;
 mod weights;
 
+pub use attention::gate::Bias;
+pub use attention::registry::{Form, registry};
+pub use attention::ssmax::Ssmax;
+pub use attention::weights::WeightsConfig;
 pub use cache::Cache;
 pub use config::{
-    Architecture, Clamp, ConfigError, Convolution, Counting, Details, Experts, Factorised, HeadTransform,
-    Initialisation, Layer, Mask, Mlp, ModelConfig, Norm, NormPlacement, NullOption, Over, Projected, QkNorm,
-    Residual,
+    Architecture, AttentionForm, Clamp, ConfigError, Convolution, Counting, Details, Experts, ExtraKey,
+    Factorised, Gate, HeadTransform, Initialisation, Layer, Mask, Mlp, ModelConfig, Norm, NormPlacement,
+    Nothing, NullOption, Over, Projected, QkNorm, Residual, ScoreScale,
 };
 pub use dropout::Dropout;
 pub use error::{ModelError, Result};

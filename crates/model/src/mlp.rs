@@ -36,7 +36,7 @@ impl MultiLayerPerceptron {
         };
         let (d, m) = (architecture.d_model, architecture.mlp_width());
         let project = |from_to, role, name: &str| {
-            Projection::new(from_to, architecture.mlp_bias, role, architecture, vb.pp(name))
+            Projection::in_block(from_to, architecture.mlp_bias, role, architecture, vb.pp(name))
         };
         let gate = if kind.is_gated() { Some(project((d, m), Role::Inner, "gate")?) } else { None };
         let up = project((d, m), Role::Inner, "up")?;

@@ -10,6 +10,7 @@ use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
 use crate::attention::Where;
+use crate::attention::registers::{self, Registers};
 use crate::block::Block;
 use crate::cache::Cache;
 use crate::config::{Counting, Mask, Mlp, ModelConfig, Projected};
@@ -26,6 +27,7 @@ pub struct Transformer {
     pub(crate) embedding: Tensor, // (V, D), or (V, E) of a factorised one
     embedding_projection: Option<Projection>,
     segments: Option<Tensor>, // (S, D or E)
+    registers: Option<Registers>,
     position: Box<dyn Position>,
     embedding_norm: Option<Normalise>,
     pub(crate) blocks: Vec<Block>,
@@ -58,8 +60,8 @@ impl<'a> Pass<'a> {
 impl Transformer {
     /// Builds the model with the tensors of `vb`: drawn ones (`ops::Parameters::seeded`) or a checkpoint's.
     ///
-    /// Names: `embed.weight`, `embed_projection.*`, `segment.weight`, `position.*`, `embed_norm.*`,
-    /// `blocks.{l}.{attn_norm,attn.{q,k,v,o,q_norm,k_norm},mlp_norm,mlp.{up,gate,down}}.*`, `blocks.{l}.attn.null`,
+    /// Names: `embed.weight`, `embed_projection.*`, `segment.weight`, `registers.weight`, `position.*`,
+    /// `embed_norm.*`, `blocks.{l}.{attn_norm,attn.{q,k,v,o,q_norm,k_norm},mlp_norm,mlp.{up,gate,down}}.*`, `blocks.{l}.attn.null`,
     /// `blocks.{l}.mlp.{router,experts.{e}.{up,gate,down}}.*`, `blocks.{l}.position.*`, `convolution.*`, `final_norm.*`,
     /// `head_transform.*`, `head.*`. Norms that follow a sublayer are called `{attn,mlp}_norm_post`.
     pub fn new(config: &ModelConfig, vb: VarBuilder) -> Result<Self> {
@@ -101,6 +103,7 @@ impl Transformer {
             embedding,
             embedding_projection,
             segments,
+            registers: Registers::new(config, vb.clone())?,
             position,
             embedding_norm,
             blocks,
@@ -164,12 +167,16 @@ impl Transformer {
         let (places, before) = self.places_of(&pass)?;
         let queries = places.as_ref();
         let x = self.embed(&pass, queries, observer)?;
-        // Cached keys stand at 0, 1, …: a cache begins with a sequence's first token.
-        let all = if before == 0 { None } else { Some(Places::range(0, before + queries.len())) };
-        let at = Where { position: self.position.as_ref(), queries, keys: all.as_ref().unwrap_or(queries) };
+        let n = self.config.architecture.registers;
+        // Cached keys stand at 0, 1, …: a cache begins with a sequence's first token, or the registers before it.
+        let all = if before == 0 { None } else { Some(Places::range(0, n + before + queries.len())) };
+        let keys = all.as_ref().unwrap_or(queries);
+        let registers = if before == 0 { n } else { 0 };
+        let at = Where { position: self.position.as_ref(), queries, keys, registers };
         let cache = pass.cache.take();
         let x = self.blocks_at(0..self.blocks.len(), x, &at, pass.masks, cache, observer)?;
-        self.finish(x, observer)
+        let x = self.finish(x, observer)?;
+        self.of_text(x, registers)
     }
 
     /// What enters the first block, (B, T, D): the embeddings with all that is added to them. A cache says where the
@@ -179,7 +186,7 @@ impl Transformer {
         self.embed(pass, places.as_ref(), observer)
     }
 
-    /// The stream once blocks `layers` have added to `residual` (B, T, D), which enters the first of them; without a
+    /// The stream once blocks `layers` have added to `residual` (B, T, D), registers' rows in front, which enters the first of them; without a
     /// final norm. `tokens` (B, T) are those the stream was made of: they say where its rows stand.
     ///
     /// [`Transformer::enter`], this for all blocks and [`Transformer::finish`] are what [`Transformer::run`] does, to
@@ -195,12 +202,14 @@ impl Transformer {
         if layers.start > layers.end || layers.end > n_layers {
             return Err(ModelError::NoSuchBlocks { first: layers.start, end: layers.end, n_layers });
         }
-        let expected = [tokens.dims(), &[self.config.architecture.d_model]].concat();
-        if tokens.rank() != 2 || residual.dims() != expected {
+        let registers = self.config.architecture.registers;
+        let (b, t) = tokens.dims2()?;
+        let expected = vec![b, registers + t, self.config.architecture.d_model];
+        if residual.dims() != expected {
             return Err(ModelError::Stream { found: residual.dims().to_vec(), expected });
         }
-        let queries = &self.places(tokens, 0)?;
-        let at = Where { position: self.position.as_ref(), queries, keys: queries };
+        let queries = &self.behind_registers(self.places(tokens, 0)?, 0)?;
+        let at = Where { position: self.position.as_ref(), queries, keys: queries, registers };
         self.blocks_at(layers, residual.clone(), &at, None, None, observer)
     }
 
@@ -216,7 +225,22 @@ impl Transformer {
         observer: &mut O,
     ) -> Result<Tensor> {
         let x = self.through(layer..self.blocks.len().max(layer), residual, tokens, observer)?;
-        self.finish(x, observer)
+        let x = self.finish(x, observer)?;
+        self.of_text(x, self.config.architecture.registers)
+    }
+
+    /// The rows of the text, (B, T, D), the first of all being those of registers.
+    fn of_text(&self, x: Tensor, registers: usize) -> Result<Tensor> {
+        let rows = x.dim(1)?;
+        if registers == 0 { Ok(x) } else { Ok(x.narrow(1, registers, rows - registers)?.contiguous()?) }
+    }
+
+    /// Where the rows of the stream stand: the registers, unless a cache holds them, and the text's tokens.
+    fn behind_registers(&self, places: Places, before: usize) -> Result<Places> {
+        match self.config.architecture.registers {
+            0 => Ok(places),
+            n => registers::behind(n, &places, before > 0),
+        }
     }
 
     /// The final norm, and what of the head belongs to the body, of what the last block leaves: (B, T, D) → (B, T, D).
@@ -228,13 +252,14 @@ impl Transformer {
         self.head.finish_body(x)
     }
 
-    /// Where a pass's tokens stand, and how many are before them.
+    /// Where the rows of a pass stand, and how many tokens are before them.
     fn places_of<'a>(&self, pass: &Pass<'a>) -> Result<(Cow<'a, Places>, usize)> {
         pass.tokens.dims2()?;
         let before = pass.cache.as_ref().map_or(0, |cache| cache.len());
         let places = match pass.places {
-            Some(places) => Cow::Borrowed(places),
-            None => Cow::Owned(self.places(pass.tokens, before)?),
+            Some(places) if self.registers.is_none() => Cow::Borrowed(places),
+            Some(places) => Cow::Owned(self.behind_registers(places.clone(), before)?),
+            None => Cow::Owned(self.behind_registers(self.places(pass.tokens, before)?, before)?),
         };
         Ok((places, before))
     }
@@ -246,6 +271,10 @@ impl Transformer {
         let x = self.project_embedding(x, Projected::BeforePositions)?;
         let x = observe(observer, Point::model(Site::Embed), &x)?;
         let x = self.add_segments(x, pass.segments)?;
+        let x = match &self.registers {
+            Some(registers) if places.len() > pass.tokens.dim(1)? => registers.prepend(&x)?,
+            _ => x,
+        };
         let x = self.add_position(x, places, observer)?;
         let x = self.project_embedding(x, Projected::BeforeNorm)?;
         let x = match &self.embedding_norm {
@@ -276,7 +305,7 @@ impl Transformer {
             }
         }
         if let Some(cache) = cache {
-            cache.advance(at.queries.len());
+            cache.advance(at.queries.len() - at.registers);
         }
         Ok(x)
     }
@@ -348,6 +377,10 @@ impl Transformer {
     pub fn anatomy(&self) -> Anatomy {
         let a = &self.config.architecture;
         let mut absent = Vec::new();
+        if a.attention.weights.parts() > 1 {
+            // Of more score maps than one a head there is none that a hook could mean.
+            absent.extend([Site::ScoresRaw, Site::Scores]);
+        }
         if !self.position.embeds() {
             absent.push(Site::PosEmbed);
         }

@@ -123,9 +123,9 @@ impl Transformer {
         let bias = |bias: &Option<Tensor>, head| bias.as_ref().map(|bias| rows(bias, head)).transpose();
         let (query, key, value) = (&attention.query, &attention.key, &attention.value);
         Ok(HeadWeights {
-            q: rows(&query.weight, head)?,
-            k: rows(&key.weight, head / group)?,
-            v: rows(&value.weight, head / group)?,
+            q: rows(&query.matrix()?, head)?,
+            k: rows(&key.matrix()?, head / group)?,
+            v: rows(&value.matrix()?, head / group)?,
             o: self.head_output_weight(layer, head)?,
             q_bias: bias(&query.bias, head)?,
             k_bias: bias(&key.bias, head / group)?,

@@ -227,6 +227,7 @@ fn every_registry_is_listed_as_a_table_and_as_json() {
     for (registry, key, known) in [
         ("encodings", "kind", "rope"),
         ("tasks", "kind", "parity"),
+        ("attention", "name", "softpick"),
         ("metrics", "name", "entropy"),
         ("families", "title", "GPT-2"),
     ] {

@@ -14,6 +14,11 @@ pub(super) struct Maps<'a> {
 }
 
 impl Maps<'_> {
+    /// n_i of each row: how many keys it may see.
+    pub(super) fn seen(&self) -> Vec<usize> {
+        seen(self.spec, self.rows.iter().copied(), self.queries, self.keys)
+    }
+
     /// The bias of `heads`, laid out over rows and keys: (H', R, T).
     pub(super) fn by_distance(&self, bias: &DistanceBias, heads: &[usize]) -> Result<Tensor> {
         let last = bias.values.dim(1)? as i64 - 1;
@@ -44,6 +49,20 @@ impl Maps<'_> {
         let visible = visible.broadcast_as(scores.shape())?;
         Ok(visible.where_cond(&scores, &hidden.broadcast_as(scores.shape())?)?)
     }
+}
+
+/// How many of `keys` keys each of the rows may see.
+pub(super) fn seen(
+    spec: &AttentionSpec,
+    rows: impl Iterator<Item = usize>,
+    queries: usize,
+    keys: usize,
+) -> Vec<usize> {
+    let count = |row| {
+        let (begin, end) = spec.visible(row, queries, keys);
+        end - begin
+    };
+    rows.map(count).collect()
 }
 
 /// The slices `indices` of dimension `dim`.

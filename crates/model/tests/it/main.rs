@@ -1,7 +1,9 @@
 //! Facts about the one transformer.
 #![allow(clippy::unwrap_used)]
 
+mod attention;
 mod cache;
+mod forms;
 mod generate;
 mod gradients;
 mod hooks;

@@ -86,6 +86,11 @@ fn parameters(model: &ModelConfig) -> Vec<Share> {
             amount: layers * 2.0 * d * k * (h + g),
             keys: attention_keys,
         },
+        Share {
+            what: "the form of attention",
+            amount: layers * a.attention.parameter_count(a) as f64 + d * a.registers as f64,
+            keys: vec!["model.attention.weights", "model.registers", "model.n_layers"],
+        },
         Share { what: "the MLPs of the blocks", amount: layers * matrices * d * mlp, keys: mlp_keys },
         Share {
             what: "the positional encoding",

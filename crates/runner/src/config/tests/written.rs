@@ -22,6 +22,11 @@ fn every_registered_kind_can_be_written_and_read() {
         let run = load(EXAMPLE, &[&format!("position={}", info.kind)]).unwrap().runs.remove(0);
         assert_eq!(RunConfig::from_toml(&run.to_toml().unwrap()).unwrap(), run);
     }
+    for form in attnlab_model::registry() {
+        let run = load(&example("n_heads = 2\n", &format!("n_heads = 2\n{}", form.example)), &[]);
+        let run = run.unwrap_or_else(|e| panic!("{}: {e}", form.name)).runs.remove(0);
+        assert_eq!(RunConfig::from_toml(&run.to_toml().unwrap()).unwrap(), run);
+    }
     // Every task has strings of some of these lengths. A text needs a file.
     let lengths = ["train.lengths=[16,48]", "eval.bins=[[16,48]]"];
     for info in attnlab_tasks::registry().iter().filter(|info| info.kind != "text") {
