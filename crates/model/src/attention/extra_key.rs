@@ -44,9 +44,10 @@ impl Extra {
         if a.attention.extra_key == ExtraKey::None {
             return Ok(None);
         }
-        let key = vb.get_with_hints(shape, "key", Init::Randn { mean: 0.0, stdev: 0.02 })?;
+        let init = Init::Randn { mean: 0.0, stdev: 0.02 };
+        let key = vb.get_with_hints(shape, "key", init)?;
         let value = match a.attention.extra_key {
-            ExtraKey::KeyValue => Some(vb.get_with_hints(shape, "value", Init::Const(0.0))?),
+            ExtraKey::KeyValue => Some(vb.get_with_hints(shape, "value", init)?),
             _ => None,
         };
         Ok(Some(Self { key, value }))

