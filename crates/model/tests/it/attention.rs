@@ -193,10 +193,10 @@ fn weights_are_those_of_their_definition_and_make_z() {
                         }
                     }
                     let weights = by_definition(kind, &scores[h][i][..seen], |name| values(name)[h]);
-                    for j in 0..9 {
+                    for (j, found) in pattern[h][i].iter().enumerate() {
                         let expected = weights.get(j).copied().unwrap_or(0.0);
-                        let error = (pattern[h][i][j] - expected).abs();
-                        assert!(error < 1e-9, "{kind} {mask:?} {h} {i} {j}: {} {expected}", pattern[h][i][j]);
+                        let error = (found - expected).abs();
+                        assert!(error < 1e-9, "{kind} {mask:?} {h} {i} {j}: {found} {expected}");
                     }
                     for d in 0..4 {
                         let expected: f64 = (0..9).map(|j| pattern[h][i][j] * v[j][h / 2][d]).sum();

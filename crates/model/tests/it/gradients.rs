@@ -217,7 +217,8 @@ fn the_gradient_of_a_whole_model_agrees_with_finite_differences() {
     let plain = Architecture { n_layers: 1, ..small() };
     let plain = positions().into_iter().map(|position| (plain.clone(), position));
     // At τ = −1 the first row, whose only weight is 1, stands on the edge of what has a slope.
-    let smooth = |text: &&str| !text.contains("tau = -1");
+    // The gradient of σReparam is that of constant singular vectors, which `spectral` tests by itself.
+    let smooth = |text: &&str| !text.contains("tau = -1") && !text.contains("sigma");
     let forms = forms().into_iter().filter(|(text, _)| smooth(text));
     let forms = forms.flat_map(|(_, architecture)| {
         let architecture = Architecture { n_layers: 1, ..architecture };
@@ -245,9 +246,7 @@ fn the_gradient_of_a_whole_model_agrees_with_finite_differences() {
                 let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
                 at(0.0);
                 let error = (slope - gradient[i]).abs() / (1.0 + slope.abs());
-                // The singular vectors of σReparam are those of an iteration that has nearly stood still.
-                let allowed = if config.architecture.attention.sigma_reparam { 1e-3 } else { 1e-7 };
-                assert!(error < allowed, "{name}[{i}]: {} is not {slope}: {config:?}", gradient[i]);
+                assert!(error < 1e-7, "{name}[{i}]: {} is not {slope}: {config:?}", gradient[i]);
             }
         }
     }
