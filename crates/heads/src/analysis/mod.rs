@@ -35,8 +35,8 @@ pub use circuits::{
 pub use effect::{AnswerEffect, Effect, cut_edge, effect, hide_key};
 pub use error::{AnalysisError, Result};
 pub use input::{Answer, Input, Targets};
-pub(crate) use outcome::Outcome;
 pub use lens::{LensLayer, LensPosition, LensTarget, LensToken, logit_lens};
+pub(crate) use outcome::Outcome;
 pub use patch::{HeadPatch, Patch, ResidualPatch, patch, patch_heads, patch_residual, patch_specs};
 pub use rollout::{Rollout, rollout, rollout_rows};
 pub use sweep::{HeadAblation, Method, Progress, Sweep, ablate_all};
