@@ -10,7 +10,7 @@ fn a_configuration_that_cannot_be_run_is_refused_at_its_line() {
     let cases: [(&str, &str, &str, &[&str]); 14] = [
         ("steps = 12", "stepz = 12", "stepz", &["stepz", "`steps`"]),
         ("steps = 12", "steps = \"many\"", "steps", &["many"]),
-        ("steps = 12", "steps = 0", "steps", &["train.steps"]),
+        ("steps = 12", "steps = 2", "map_steps", &["train.map_steps", "step 3"]),
         ("steps = 12", "steps = -3", "steps", &["-3"]),
         ("steps = 12", "steps = 99999999999999999999", "steps", &["99999999999999999999"]),
         ("d_model = 8", "d_model = 9", "n_heads", &["d_model 9", "2 heads"]),

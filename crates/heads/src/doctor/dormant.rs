@@ -154,11 +154,12 @@ fn examine(case: &Case<'_>) -> Result<Examined> {
     Ok(found)
 }
 
-/// The median output of each layer's rows, for heads without an active row.
+/// The median output of each layer's active rows, for heads that have none.
 fn medians(rows: &BTreeMap<Head, Rows>) -> BTreeMap<usize, f64> {
     let mut layers = BTreeMap::<usize, Vec<f64>>::new();
     for ((layer, _), rows) in rows {
-        layers.entry(*layer).or_default().extend(rows.rows.iter().map(|row| row.written));
+        let active = rows.rows.iter().filter(|row| row.on_sinks <= ON_SINKS);
+        layers.entry(*layer).or_default().extend(active.map(|row| row.written));
     }
     layers.into_iter().map(|(layer, written)| (layer, median(written))).collect()
 }

@@ -69,8 +69,9 @@ mod tests {
         // Mean 3.5, variance 5.25 of the population that is resampled.
         let error = (5.25f64 / 40.0).sqrt();
         assert_eq!((found.mean, found.texts), (3.5, 40));
-        assert!((found.mean - found.low - 1.96 * error).abs() < 0.1 * error, "{found:?}");
-        assert!((found.high - found.mean - 1.96 * error).abs() < 0.1 * error, "{found:?}");
+        // The ends themselves are quantiles of 2,000 draws, which vary by about 0.06 standard errors.
+        assert!((found.mean - found.low - 1.96 * error).abs() < 0.25 * error, "{found:?}");
+        assert!((found.high - found.mean - 1.96 * error).abs() < 0.25 * error, "{found:?}");
         assert_eq!(Interval::of(&values), Some(found));
     }
 

@@ -173,10 +173,16 @@ fn a_number_that_dwarfs_all_others_is_massive() {
 
 #[test]
 fn one_block_without_positions_has_no_notion_of_order() {
-    let blind = finding(&plant(1, "none", &untouched), &texts(6, 20), "order");
+    // As drawn, attention moves the logits too little to tell.
+    let loud = |name: &str, values: &mut [f64], _: usize| {
+        if name == "blocks.0.attn.o.weight" {
+            values.iter_mut().for_each(|x| *x *= 30.0);
+        }
+    };
+    let blind = finding(&plant(1, "none", &loud), &texts(6, 20), "order");
     assert_eq!(blind.verdict, Verdict::Present, "{blind:?}");
     assert!(blind.measure.unwrap().estimate.high < 1e-12);
-    assert_eq!(finding(&plant(1, "rope", &untouched), &texts(6, 20), "order").verdict, Verdict::Absent);
+    assert_eq!(finding(&plant(1, "rope", &loud), &texts(6, 20), "order").verdict, Verdict::Absent);
 }
 
 #[test]
