@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 4)]
     single_heads: usize,
     #[command(flatten)]
-    treatment: treat::Arguments,
+    treatment: treat::Treatment,
     /// Everything as one page that opens offline.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
