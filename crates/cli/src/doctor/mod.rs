@@ -53,7 +53,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 4)]
     single_heads: usize,
     #[command(flatten)]
-    treatment: treat::Options,
+    treatment: treat::Treatment,
     /// Train every configuration of the folder that says in `[plants]` what its runs are made to have, and count hits,
     /// misses and false alarms.
     #[arg(long, help_heading = "Treatment")]

@@ -28,7 +28,7 @@ const MOVED: f64 = 0.3;
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "Treatment")]
-pub(super) struct Options {
+pub(super) struct Treatment {
     /// Train the run or configuration anew with and without remedies, and say what became of the symptom and the loss.
     #[arg(long)]
     treat: bool,
@@ -49,7 +49,7 @@ pub(super) struct Options {
     pub(super) jobs: Option<u16>,
 }
 
-impl Options {
+impl Treatment {
     pub(super) fn wanted(&self) -> bool {
         self.treat
     }
@@ -105,7 +105,7 @@ struct Arm {
 }
 
 impl Arm {
-    fn new(base: &Base, arguments: &Options, remedy: Option<&'static Remedy>) -> Result<Self> {
+    fn new(base: &Base, arguments: &Treatment, remedy: Option<&'static Remedy>) -> Result<Self> {
         let changes = remedy.map_or(&[][..], |remedy| remedy.overrides).iter().map(|set| (*set).to_owned());
         let sets: Vec<String> = arguments.sets.iter().cloned().chain(changes).collect();
         let name = remedy.map_or(BASELINE, |remedy| remedy.name);
@@ -275,7 +275,7 @@ fn recommended(sick: &[&Failure]) -> Vec<&'static Remedy> {
 }
 
 /// Does every run of these arms that is not done yet.
-fn train(base: &Base, arguments: &Options, threads: usize, arms: &[&Arm]) -> Result<()> {
+fn train(base: &Base, arguments: &Treatment, threads: usize, arms: &[&Arm]) -> Result<()> {
     let mut runs = Vec::new();
     let mut planned = Vec::new();
     for arm in arms {
@@ -407,7 +407,7 @@ fn outcome(before: &Seen, after: &Seen, failure: &Failure, all: &[Failure]) -> O
 }
 
 /// The outcomes as a table.
-fn trial(base: &Base, arguments: &Options, seen: &[Seen], outcomes: &[Outcome]) -> Trial {
+fn trial(base: &Base, arguments: &Treatment, seen: &[Seen], outcomes: &[Outcome]) -> Trial {
     let change = |change: &Option<[f64; 3]>| {
         change.map_or("–".to_owned(), |[mean, low, high]| {
             format!(
