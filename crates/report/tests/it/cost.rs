@@ -10,7 +10,7 @@ const LENGTHS: [usize; 4] = [64, 128, 256, 512];
 
 /// Times n^p/1000 ms, n^q bytes.
 fn series(form: &str, p: f64, q: f64) -> Series {
-    let exact = |value: f64| Estimated { value, low: value - 0.05, high: value + 0.05 };
+    let exact = |value: f64| Estimated { value, low: value - 0.0625, high: value + 0.0625 };
     let point = |&length: &usize| {
         let n = length as f64;
         let ms = n.powf(p) / 1000.0;
@@ -18,7 +18,7 @@ fn series(form: &str, p: f64, q: f64) -> Series {
             length,
             batch: 1,
             calls: 1,
-            ms: Spread { median: ms, min: 0.9 * ms },
+            ms: Spread { median: ms, min: 0.875 * ms },
             cpu_ms: Some(Spread { median: ms, min: ms }),
             peak_bytes: Some(n.powf(q) as u64),
             cache: (length < 256).then(|| "L1".to_owned()),

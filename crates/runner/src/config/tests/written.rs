@@ -111,7 +111,7 @@ fn anything_that_results_depend_on_changes_the_hash() {
 fn what_is_planted_is_written_into_the_run_and_nothing_where_nothing_is() {
     let plain = load(EXAMPLE, &[]).unwrap().runs.remove(0);
     assert!(plain.plants.is_empty() && !plain.to_toml().unwrap().contains("plants"));
-    let grid = "seeds = 2\n[[grid.cases]]\nplants = { present = [\"sink\"] }\n[[grid.cases]]\ntrain.steps = 9\nplants.absent = [\"sink\", \"overload\"]";
+    let grid = "seeds = 2\n[[grid.cases]]\nplants = { present = [\"sink\"] }\n[[grid.cases]]\ntrain.steps = 90\nplants.absent = [\"sink\", \"overload\"]";
     let text = with_grid(grid).replace("map_steps = [0, 100]", "");
     let runs = load(&text, &[]).unwrap().runs;
     let lists = |run: &RunConfig| (run.plants.present.clone(), run.plants.absent.clone());
