@@ -91,7 +91,7 @@ fn the_table_has_times_exponents_crossovers_and_what_was_left_out() {
     for text in [
         "attention alone, forward, one sequence, 1 thread",
         "4.10", // 64²/1000 ms
-        "1.95–2.05",
+        "1.94–2.06",
         "from 91 [80, none]",
         "window: not measured from N = 512 on: about 9.0 s, of 1.0 s left.",
         "full leaves L1 at 256",

@@ -122,7 +122,7 @@ fn what_is_planted_is_written_into_the_run_and_nothing_where_nothing_is() {
         assert_ne!(run.hash(), plain.hash());
     }
     let found = message(&example("[eval]", "[plants]\nabsnt = []\n[eval]"), &[]);
-    assert!(found.contains("`plants`") && found.contains("`absent`"), "{found}");
+    assert!(found.contains("`plants.absnt`") && found.contains("`absent`"), "{found}");
 }
 
 #[test]
