@@ -245,7 +245,7 @@ pub(super) fn run(arguments: &super::Arguments, only: &[Failure], threads: usize
     // Named remedies are judged by what they are for, found or not.
     let for_named = |failure: &&Failure| {
         let helps = |remedy: &&Remedy| remedy.helps.contains(&failure.name);
-        sick.iter().any(|sick| sick.name == failure.name) || named.iter().flatten().any(|r| helps(&r))
+        sick.iter().any(|sick| sick.name == failure.name) || named.iter().flatten().any(helps)
     };
     let judged: Vec<&Failure> = only.iter().filter(for_named).collect();
     let outcomes = outcomes(&seen, &judged, only);

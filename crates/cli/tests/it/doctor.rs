@@ -136,7 +136,7 @@ fn no_word_of_a_users_becomes_markup() {
     let lab = Lab::new(TINY);
     let lines: Vec<String> =
         (0..6).map(|at| format!("<script>alert({at})</script> & so on and on and on")).collect();
-    lab.write("evil.txt", &lines.join("\n"));
+    lab.write("evil.txt", lines.join("\n"));
     lab.succeeds(&["doctor", "demo", "--lines", "evil.txt", "--html", "e.html"]);
     let page = lab.read("e.html");
     assert!(!page.contains("<script") && page.contains("given texts"));
