@@ -1,7 +1,7 @@
 //! What the doctor found, as text for tables and as one page that opens offline.
 //!
 //! Everything here is words and numbers that others computed. Every string passes askama's escaping or
-//! [`crate::html::svg::escape`]; the page runs no script and loads nothing.
+//! `html::svg::escape`; the page runs no script and loads nothing.
 
 mod pictures;
 
