@@ -205,6 +205,8 @@ enum Changed {
     Eased,
     /// Neither.
     NoEffect,
+    /// Most untreated seeds do not have it: there is nothing to cure.
+    NotThere,
 }
 
 /// Trains, examines, compares, reports.
@@ -371,7 +373,7 @@ fn outcome(before: &Seen, after: &Seen, failure: &Failure, all: &[Failure]) -> O
         .is_some_and(|[_, low, high]| if failure.higher_is_worse { high < 0.0 } else { low > 0.0 });
     let gone = !after.has(name);
     let mut moved_to = Vec::new();
-    if better && gone {
+    if better && gone && before.has(name) {
         let came =
             all.iter().filter(|other| other.name != name && after.has(other.name) && !before.has(other.name));
         moved_to.extend(came.map(|other| other.title.to_owned()));
@@ -384,6 +386,7 @@ fn outcome(before: &Seen, after: &Seen, failure: &Failure, all: &[Failure]) -> O
     let (loss_before, loss_after) = (before.losses(), after.losses());
     let loss_change = loss_before.as_ref().zip(loss_after.as_ref()).and_then(|(a, b)| change(a, b));
     let result = match (better, gone, moved_to.is_empty()) {
+        _ if !before.has(name) => Changed::NotThere,
         (true, true, true) => Changed::Cured,
         (true, true, false) => Changed::Moved,
         (true, false, _) => Changed::Eased,
@@ -426,6 +429,7 @@ fn trial(base: &Base, arguments: &Treatment, seen: &[Seen], outcomes: &[Outcome]
             Changed::Moved => format!("symptom moved: {}", outcome.moved_to.join(", ")),
             Changed::Eased => "eased, still there".to_owned(),
             Changed::NoEffect => "no effect".to_owned(),
+            Changed::NotThere => "was not there".to_owned(),
         };
         let cost = if outcome.costs_loss { ", costs loss" } else { "" };
         let mark = match (outcome.result, outcome.costs_loss) {
